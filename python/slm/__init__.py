@@ -1,0 +1,73 @@
+"""From raw text to a small language model that answers over HTTP.
+
+```python
+tok = slm.train_tokenizer("corpus/", vocab_size=32_768, out="tok/")
+slm.build_shards("corpus/", tok, out="shards/")
+slm.Trainer(run_config).fit()
+slm.LLM("run/model").generate(["def main("], slm.SamplingParams(max_tokens=64))
+```
+
+Importing `slm` loads neither torch nor a server; each name is loaded when it is first used.
+"""
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slm.data.build import build_shards
+    from slm.engine.llm import LLM
+    from slm.engine.sampling_params import SamplingParams
+    from slm.errors import CheckpointError, ConfigError, DataError, InternalError, SlmError, SlmWarning, TokenizerError
+    from slm.model.transformer import Transformer as Model
+    from slm.tokenizer.tokenizer import Tokenizer
+    from slm.tokenizer.train import train_tokenizer
+    from slm.train.trainer import Trainer
+
+__all__ = [
+    "LLM",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "InternalError",
+    "Model",
+    "SamplingParams",
+    "SlmError",
+    "SlmWarning",
+    "Tokenizer",
+    "TokenizerError",
+    "Trainer",
+    "__version__",
+    "build_shards",
+    "train_tokenizer",
+]
+
+try:
+    __version__ = version("slm-foundry")
+except PackageNotFoundError:  # imported from a source tree that was never installed
+    __version__ = "0.0.0"
+
+_HOME = {
+    "LLM": "slm.engine.llm",
+    "Model": "slm.model.transformer:Transformer",
+    "SamplingParams": "slm.engine.sampling_params",
+    "Tokenizer": "slm.tokenizer.tokenizer",
+    "Trainer": "slm.train.trainer",
+    "build_shards": "slm.data.build",
+    "train_tokenizer": "slm.tokenizer.train",
+} | dict.fromkeys(
+    ("CheckpointError", "ConfigError", "DataError", "InternalError", "SlmError", "SlmWarning", "TokenizerError"),
+    "slm.errors",
+)
+"""Where each public name lives: a module, and after a colon the name it has there if that is another."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'slm' has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(importlib.import_module(module), attribute or name)
+
+
+def __dir__() -> list[str]:
+    return __all__
