@@ -5,3 +5,14 @@
 
 pub mod error;
 pub mod progress;
+
+pub mod corpus;
+pub mod pretokenize;
+
+pub mod byte_chars;
+pub mod merges;
+pub mod token;
+pub mod vocab;
+
+pub mod count;
+pub mod train;

@@ -1,0 +1,1 @@
+//! Files to bytes: plain, gz, zst.

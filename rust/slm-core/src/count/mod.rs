@@ -1,0 +1,1 @@
+//! Counting: how often each pretoken occurs in a corpus.
