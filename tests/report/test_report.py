@@ -19,7 +19,7 @@ def run_dir(tmp_path: Path) -> Path:
             "learning_rate": 1e-3,
             "tokens_per_second": 100.0 + step,
         }
-        for n in range(1, 11)
+        for step in range(1, 11)
     ]
     rows[-1] |= {"validation_loss": 4.25, "validation_bits_per_byte": 1.875}
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
