@@ -1,0 +1,61 @@
+"""Options that many commands share, spelled the same everywhere, and the one way to load a config.
+
+`--verbose` is not here: `slm.cli.main` gives it to every command.
+
+Example::
+
+    @app.command()
+    def build(config: ConfigOption, set_: SetOption = None, json_: JsonOption = False) -> None:
+        settings = load_config(DataConfig, config, set_)
+"""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from slm.config.base import Config
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="YAML file with the settings.", show_default=False)
+]
+"""The config as the first argument: `slm train CONFIG`."""
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="YAML file with the settings.", show_default=False)
+]
+"""The config as an option: `slm data build --config FILE`."""
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Put a value over one of the config, such as [bold]train.max_steps=100[/bold]. Can be repeated.",
+        show_default=False,
+    ),
+]
+"""Overrides; the parameter is called `set_` and has the default None."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+"""Whether the result goes to stdout as one JSON object; the parameter is called `json_` and has the default False."""
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
+"""Whether to print the plan alone; the default is False."""
+
+
+def load_config(config_class: type[ConfigT], path: Path, overrides: list[str] | None = None) -> ConfigT:
+    """Read the config of a command.
+
+    Args:
+        config_class: What the command takes.
+        path: The YAML file.
+        overrides: What `SetOption` gave.
+
+    Raises:
+        ConfigError: The file or an override is wrong.
+        OSError: The file cannot be read.
+    """
+    return config_class.load(path, overrides or ())

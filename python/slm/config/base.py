@@ -1,0 +1,97 @@
+"""What every config is: frozen, closed to unknown keys, documented by its own fields, read from and written as YAML."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from slm.config.overrides import apply_overrides
+from slm.config.problems import Places, describe, show
+from slm.config.yaml_reader import MAX_BYTES, read_yaml
+from slm.config.yaml_writer import write_yaml
+from slm.errors import ConfigError
+
+FilePath = Annotated[Path, Strict(False)]
+"""A path, given as text; a relative one starts from the working directory, not from the config file."""
+
+TextTuple = Annotated[tuple[str, ...], Strict(False)]
+"""A list of text in YAML, a tuple in Python because configs are frozen."""
+
+NumThreads = Annotated[int, Field(ge=1, le=1024)]
+"""How many threads a stage may use."""
+
+
+class Config(BaseModel):
+    """Base of all configs.
+
+    Values are never coerced: `"4096"` is not a number, `1` is not a boolean, and no number is infinite or NaN. The text
+    under a field is its documentation, in `slm config schema` and in the YAML that `to_yaml` writes.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Self:
+        """Read a YAML file.
+
+        Args:
+            path: The file.
+            overrides: Settings that take the place of the file's, each as `train.max_steps=100`.
+
+        Raises:
+            ConfigError: The file is not strict YAML, or a setting is unknown, missing or out of range.
+            OSError: The file cannot be read; `FileNotFoundError` if there is none.
+        """
+        source = f"`{os.fspath(path)}`"
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            if len(content) <= MAX_BYTES:
+                line = content.count(b"\n", 0, error.start) + 1
+                raise ConfigError(f"{source}, line {line}: byte {error.start} is not UTF-8") from None
+            text = content.decode("latin-1")  # Too large in any encoding; the reader says so.
+        document = read_yaml(text, source)
+        values = {} if document.value is None else document.value
+        if not isinstance(values, dict):
+            raise ConfigError(f"{source}: a config must be a mapping of settings, not {show(values)}")
+        values, origins = apply_overrides(values, overrides)
+        return cls._build(values, Places(source, document.lines, origins))
+
+    @classmethod
+    def from_values(
+        cls, values: Mapping[str, Any], overrides: Sequence[str] = (), *, source: str | None = None
+    ) -> Self:
+        """Check plain values, such as those of a JSON file.
+
+        Args:
+            values: Settings by name, nested ones as mappings.
+            overrides: Settings that take the place of others, each as `train.max_steps=100`.
+            source: What to call the values in errors; the name of the class if None.
+
+        Raises:
+            ConfigError: A setting is unknown, missing or out of range.
+        """
+        merged, origins = apply_overrides(dict(values), overrides)
+        return cls._build(merged, Places(source or cls.__name__, {}, origins))
+
+    @classmethod
+    def _build(cls, values: dict[str, Any], places: Places) -> Self:
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise describe(error, cls, places) from None
+
+    def to_yaml(self) -> str:
+        """Write every setting, the derived ones resolved, each under its documentation; `load` reads it back equal."""
+        return write_yaml(self)

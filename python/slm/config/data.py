@@ -1,0 +1,30 @@
+"""Settings of building token shards from a corpus."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from slm.config.base import Config, FilePath, NumThreads
+from slm.config.tokenizer import CorpusConfig
+
+
+class DataConfig(Config):
+    """Settings of `slm data build`."""
+
+    corpus: CorpusConfig
+    """What is encoded; document order is kept."""
+
+    tokenizer: FilePath
+    """Directory of the tokenizer, or a `tokenizer.json`; copied into the shards."""
+
+    out: FilePath
+    """Directory of the shards; made if missing, replaced as a whole when done."""
+
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Share of the documents held out for validation, chosen by a hash of their text; 0 holds out none."""
+
+    shard_tokens: Annotated[int, Field(ge=1_024, le=1 << 40)] = 100_000_000
+    """Tokens after which a new shard begins; a document never crosses shards."""
+
+    num_threads: NumThreads | None = None
+    """Threads that encode. None: one for each core. The shards are the same bytes for any number."""

@@ -1,0 +1,82 @@
+"""Settings of a corpus and of training a tokenizer on it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from slm.config.base import Config, FilePath, NumThreads, TextTuple
+
+
+class CorpusConfig(Config):
+    """Which files are read, and what one document is."""
+
+    paths: Annotated[TextTuple, Field(min_length=1)]
+    """Files, directories (read with all below them, in sorted order, hidden ones left out) and globs.
+
+    Plain, gzip and zstd files are told apart by their content. Relative paths start from the working directory.
+    """
+
+    format: Literal["auto", "text", "jsonl"] = "auto"
+    """`text`, `jsonl`, or `auto`: jsonl for names in `.jsonl` or `.ndjson`, also compressed ones, else text."""
+
+    documents: Literal["file", "line", "separator"] = "file"
+    """What one document of a text file is: the `file`, each `line` with its ending, or the text between separators."""
+
+    separator: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """Text between two documents where `documents` is `separator`; it belongs to neither. None otherwise."""
+
+    field: Annotated[str, Field(min_length=1)] = "text"
+    """Key of the text in each object of a jsonl file."""
+
+    @model_validator(mode="after")
+    def _separator_goes_with_documents(self) -> Self:
+        if self.documents == "separator" and self.separator is None:
+            raise ValueError("`documents` is `separator`, so `separator` must be given")
+        if self.documents != "separator" and self.separator is not None:
+            raise ValueError(f"`separator` is given, so `documents` must be `separator`, not `{self.documents}`")
+        return self
+
+
+class TokenizerConfig(Config):
+    """Settings of `slm tokenizer train`."""
+
+    corpus: CorpusConfig
+    """What the tokenizer is trained on."""
+
+    vocab_size: Annotated[int, Field(ge=1, le=1 << 24)]
+    """Tokens in all: special tokens, alphabet and merges. Must hold the alphabet, 256 bytes if `initial_alphabet`."""
+
+    pattern: Literal["gpt2", "cl100k"] = "gpt2"
+    """How text is split before merging, by the name of the tokenizer that made the pattern known."""
+
+    special_tokens: TextTuple = ("<|endoftext|>",)
+    """Tokens that no text is split into, with the lowest ids in this order; shards need `<|endoftext|>`."""
+
+    min_frequency: Annotated[int, Field(ge=0)] = 0
+    """Fewest occurrences of a pair that is merged. 0 and 1 merge until the vocabulary is full."""
+
+    max_token_length: Annotated[int, Field(ge=1)] | None = None
+    """Longest token, in bytes. None: no limit."""
+
+    initial_alphabet: bool = True
+    """Whether all 256 bytes are tokens, so that every text can be encoded, or only those of the corpus."""
+
+    num_threads: NumThreads | None = None
+    """Threads that count. None: one for each core. The result is the same for any number."""
+
+    out: FilePath
+    """Directory of the tokenizer; made if missing, replaced as a whole when done."""
+
+    @model_validator(mode="after")
+    def _special_tokens_are_distinct(self) -> Self:
+        if "" in self.special_tokens:
+            raise ValueError("`special_tokens` has an empty token")
+        repeated = sorted({token for token in self.special_tokens if self.special_tokens.count(token) > 1})
+        if repeated:
+            raise ValueError(f"`special_tokens` has `{repeated[0]}` more than once")
+        if len(self.special_tokens) + 256 * self.initial_alphabet > self.vocab_size:
+            raise ValueError(
+                f"`vocab_size` is {self.vocab_size:,}, fewer than the {len(self.special_tokens)} `special_tokens`"
+                + (" and 256 bytes of `initial_alphabet`" if self.initial_alphabet else "")
+            )
+        return self
