@@ -48,12 +48,12 @@ def choose_corpus(paths: Sequence[str]) -> QuickstartCorpus:
     if paths:
         return QuickstartCorpus(tuple(paths), ", ".join(paths), (), 0)
     root = Path(sysconfig.get_paths()["stdlib"])
-    sources = sorted(path for path in root.rglob("*.py") if not _SKIPPED_DIRECTORIES.intersection(path.relative_to(root).parts))
+    sources = sorted(
+        path for path in root.rglob("*.py") if not _SKIPPED_DIRECTORIES.intersection(path.relative_to(root).parts)
+    )
     readable = [path for path in sources if _is_text(path)]
     if not readable:
-        raise DataError(
-            f"`{root}` holds no Python sources to learn from\n\nhint: name some text with `slm quickstart --corpus PATH`"
-        )
+        raise DataError(f"`{root}` holds no Python sources to learn from\n\nhint: name some text with `--corpus PATH`")
     return QuickstartCorpus(
         tuple(str(path) for path in readable),
         f"the Python sources in {root}",

@@ -3,6 +3,7 @@
 The plan is written down before training starts, so that an interrupted quickstart goes on with the same plan.
 """
 
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from slm.config.run import RunConfig
 from slm.config.train import OptimizerConfig, ScheduleConfig, TrainConfig
 
 VOCAB_SIZE = 4096
-"""Small on purpose: at these widths the output head is what costs, and a small vocabulary has no rare tokens to starve."""
+"""Small on purpose: at these widths the output head is what costs, and no token is too rare to be learned."""
 
 ROW_TOKENS = 256
 """Context of the model, about 60 lines of code."""
@@ -84,7 +85,7 @@ def measure_step_seconds(run: RunConfig) -> float:
         run: What `plan_run` gave.
 
     Returns:
-        Seconds of one step, the median of those after the first two, which pay for starting up.
+        Seconds of one step, the median of those after the second, since the first ones pay for starting up.
     """
     from slm.train.trainer import Trainer
 
@@ -92,7 +93,7 @@ def measure_step_seconds(run: RunConfig) -> float:
     with tempfile.TemporaryDirectory(prefix="slm-measure-") as scratch:
         trial = RunConfig.model_validate(run.model_dump() | {"out": f"{scratch}/run"})
         Trainer(trial, on_step=lambda _: times.append(time.perf_counter())).fit()
-    lengths = sorted(later - earlier for earlier, later in zip(times[1:-1], times[2:], strict=True))
+    lengths = sorted(later - earlier for earlier, later in itertools.pairwise(times[1:]))
     return lengths[len(lengths) // 2]
 
 

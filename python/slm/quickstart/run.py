@@ -153,7 +153,7 @@ def _claim(root: Path, corpus: Sequence[str], minutes: float) -> None:
         if found != settings:
             raise ConfigError(
                 f"`{root}` holds a quickstart with other settings ({path.name} differs in "
-                f"{_differing_keys(found, settings)})\n\nhint: choose another directory with `--out`, or remove this one"
+                f"{_differing_keys(found, settings)})\n\nhint: choose another directory with `--out DIR`, or remove it"
             )
         return
     if root.exists() and any(root.iterdir()):
@@ -237,8 +237,8 @@ def _plan(
     run = with_steps(draft, int(seconds_left() / step_seconds))
     durable.write_text(path, run.to_yaml())
     narrator.note(
-        f"{run.model.num_parameters:,} parameters, {run.train.max_steps:,} steps of {run.train.tokens_per_step:,} tokens "
-        f"at {step_seconds:.2f} s"
+        f"{run.model.num_parameters:,} parameters, {run.train.max_steps:,} steps of "
+        f"{run.train.tokens_per_step:,} tokens at {step_seconds:.2f} s"
     )
     return run
 
