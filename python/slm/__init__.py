@@ -15,11 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from slm.checkpoint.model_dir import Model
     from slm.data.build import build_shards
     from slm.engine.llm import LLM
     from slm.engine.sampling_params import SamplingParams
     from slm.errors import CheckpointError, ConfigError, DataError, InternalError, SlmError, SlmWarning, TokenizerError
-    from slm.model.transformer import Transformer as Model
     from slm.tokenizer.tokenizer import Tokenizer
     from slm.tokenizer.train import train_tokenizer
     from slm.train.trainer import Trainer
@@ -49,7 +49,7 @@ except PackageNotFoundError:  # imported from a source tree that was never insta
 
 _HOME = {
     "LLM": "slm.engine.llm",
-    "Model": "slm.model.transformer:Transformer",
+    "Model": "slm.checkpoint.model_dir",
     "SamplingParams": "slm.engine.sampling_params",
     "Tokenizer": "slm.tokenizer.tokenizer",
     "Trainer": "slm.train.trainer",

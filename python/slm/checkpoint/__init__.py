@@ -1,1 +1,1 @@
-"""What is kept on disk of a model: the model directory that tools load, and the checkpoints that training resumes from."""
+"""What is kept of a model on disk: the directory that tools load, and the checkpoints that training resumes from."""

@@ -1,8 +1,9 @@
 """Between `ModelConfig` and the `config.json` that `transformers` and its relatives read.
 
-The keys are those of Hugging Face Llama and Qwen3. Both spellings of the rotary base are written, `rope_theta` (transformers 4,
-vLLM, llama.cpp) and `rope_parameters` (transformers 5), because a reader that misses its own assumes 10,000 in silence. Reading
-is strict: a setting that would change the result and that our model does not have is refused by name.
+The keys are those of Hugging Face Llama and Qwen3. Both spellings of the rotary base are written, `rope_theta`
+(transformers 4, vLLM, llama.cpp) and `rope_parameters` (transformers 5), because a reader that misses its own assumes
+10,000 in silence. Reading is strict: a setting that would change the result and that our model does not have is refused
+by name.
 """
 
 from collections.abc import Mapping
@@ -30,8 +31,11 @@ _SAME_NAME = (
     "max_position_embeddings",
 )
 
-# What transformers assumes where a file is silent, by architecture. The sizes above have no default here: a file without
-# them describes no model.
+# ModelConfig derives these as Llama does where a file is silent.
+_DERIVED = ("num_key_value_heads", "head_dim")
+
+# What transformers assumes where a file is silent, by architecture. The sizes above have no default here: a file
+# without them describes no model.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "LlamaForCausalLM": {"rms_norm_eps": 1e-6, "tie_word_embeddings": False},
     "Qwen3ForCausalLM": {
@@ -102,8 +106,8 @@ def from_config_json(content: Mapping[str, Any], place: str) -> ModelConfig:
         The config of the same model.
 
     Raises:
-        CheckpointError: The architecture is another, a size is missing or impossible, or a setting asks for something that
-            our model does not do, such as scaled rotary positions or a sliding window.
+        CheckpointError: The architecture is another, a size is missing or impossible, or a setting asks for something
+            that our model does not do, such as scaled rotary positions or a sliding window.
     """
     architecture = _architecture(content, place)
     known = _DEFAULTS[architecture] | {key: value for key, value in content.items() if value is not None}
@@ -121,8 +125,7 @@ def from_config_json(content: Mapping[str, Any], place: str) -> ModelConfig:
     try:
         return ModelConfig(
             **{name: known[name] for name in _SAME_NAME},
-            num_key_value_heads=known.get("num_key_value_heads"),
-            head_dim=known.get("head_dim"),
+            **{name: known[name] for name in _DERIVED if name in known},
             rope_theta=_rope_theta(known, place),
             rms_norm_eps=known["rms_norm_eps"],
             qk_norm=architecture == "Qwen3ForCausalLM",
@@ -144,7 +147,7 @@ def _architecture(content: Mapping[str, Any], place: str) -> str:
     if architecture not in MODEL_TYPES:
         found = architecture if architecture is not None else content.get("model_type")
         raise CheckpointError(
-            f"`{place}` is a model of architecture `{found}`; slm reads {' and '.join(f'`{name}`' for name in MODEL_TYPES)}\n\n"
+            f"`{place}` is a model of architecture `{found}`; slm reads `LlamaForCausalLM` and `Qwen3ForCausalLM`\n\n"
             "hint: use a Llama or Qwen3 model, or the tool that this one was made for"
         )
     return str(architecture)

@@ -1,7 +1,8 @@
 """The model directory: what `transformers`, `slm.LLM` and `slm serve` load.
 
-`config.json`, `generation_config.json` and `model.safetensors` are Hugging Face's; the tokenizer files lie beside them, copied; `slm.json`
-holds what is ours: the format version and the fingerprint of the tokenizer that the model was trained with.
+`config.json`, `generation_config.json` and `model.safetensors` are Hugging Face's; the tokenizer files lie beside them,
+copied; `slm.json` holds what is ours: the format version and the fingerprint of the tokenizer that the model was
+trained with.
 """
 
 import errno
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from slm import durable
 from slm.checkpoint.config_json import TokenIds, from_config_json, to_config_json
-from slm.checkpoint.weights import read_model
+from slm.checkpoint.weights import read_weights
 from slm.config.model import ModelConfig
 from slm.errors import CheckpointError, TokenizerError
 from slm.model.transformer import Transformer
@@ -46,7 +47,7 @@ _OWN_FILES = {CONFIG_FILE, WEIGHTS_FILE, "generation_config.json", "slm.json", *
 
 
 class Model(Transformer):
-    """A `Transformer` that can be saved and loaded; exported as `slm.Model`.
+    """A `Transformer` with the two methods that need a disk; exported as `slm.Model`.
 
     Example:
         >>> model = Model.from_pretrained("model/")  # doctest: +SKIP
@@ -60,9 +61,15 @@ class Model(Transformer):
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
-    ) -> Transformer:
+    ) -> "Model":
         """Load a model directory; see `load_model`."""
         return load_model(directory, dtype=dtype, device=device)
+
+    def save_pretrained(
+        self, directory: str | os.PathLike[str], tokenizer_dir: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Write a model directory; see `save_model`."""
+        save_model(self, directory, tokenizer_dir)
 
 
 def save_model(
@@ -95,10 +102,10 @@ def save_model(
 
 def load_model(
     directory: str | os.PathLike[str], *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-) -> Transformer:
+) -> Model:
     """Read the model of a model directory, ours or one saved by `transformers` as Llama or Qwen3.
 
-    Config and weights are compared in full before memory is taken. Nothing but JSON and safetensors is read; no code is run.
+    Config and weights are compared in full before memory is taken. Nothing but JSON and safetensors is read.
 
     Args:
         directory: The model directory.
@@ -116,7 +123,11 @@ def load_model(
     config = read_config(source)
     if not (source / WEIGHTS_FILE).exists():
         raise CheckpointError(f"`{source}` has no `{WEIGHTS_FILE}`\n\nhint: {_missing_weights_hint(source)}")
-    return read_model(config, [source / WEIGHTS_FILE], dtype=dtype, device=device)
+    weights = read_weights(config, [source / WEIGHTS_FILE], dtype=dtype, device=device)
+    with torch.device("meta"):
+        model = Model(config)
+    model.load_state_dict(weights, assign=True)
+    return model.eval()
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> "Tokenizer":
@@ -166,8 +177,8 @@ def tokenizer_fingerprint(directory: str | os.PathLike[str]) -> str | None:
     content = read_json(source, "slm.json")
     if (content.get("format"), content.get("version")) != (FORMAT, FORMAT_VERSION):
         raise CheckpointError(
-            f"`{source / 'slm.json'}` has format `{content.get('format')}` version {content.get('version')}; this slm reads "
-            f"`{FORMAT}` version {FORMAT_VERSION}\n\nhint: install the slm that wrote it, or a later one"
+            f"`{source / 'slm.json'}` has format `{content.get('format')}` version {content.get('version')}; "
+            f"this slm reads `{FORMAT}` version {FORMAT_VERSION}\n\nhint: install the slm that wrote it, or a later one"
         )
     fingerprint = content.get("tokenizer_fingerprint")
     return None if fingerprint is None else str(fingerprint)
@@ -255,7 +266,7 @@ def _fill(
             if source.exists():
                 durable.write_bytes(staged / name, source.read_bytes())
     eos = token_ids.get("eos_token_id")
-    # Padding is the end token at generation only: as `pad_token_id` in config.json it would freeze that row of the embedding.
+    # Padding is the end token at generation only: in config.json it would freeze that row of the embedding.
     padding = eos[0] if isinstance(eos, list) else eos
     generation = {"bos_token_id": token_ids.get("bos_token_id"), "eos_token_id": eos, "pad_token_id": padding}
     durable.write_json(

@@ -16,20 +16,21 @@ HEAD = "lm_head.weight"
 EMBEDDING = "model.embed_tokens.weight"
 
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+_NOT_ONE_MODEL = "hint: weights and config are not of one model; copy both from where it was saved"
 _COPY_AGAIN = "hint: copy the file again from where the model was saved"
 
 
-def read_model(
+def read_weights(
     config: ModelConfig,
     files: Sequence[Path],
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-) -> Transformer:
-    """Build the model of a config with the weights of one or more safetensors files.
+) -> dict[str, Tensor]:
+    """Read the state dict of a config's model from one or more safetensors files.
 
-    Every header is compared with the config first: names, shapes and dtypes. Only then is memory taken. A file may hold the output
-    head of a model with tied embeddings, if it equals the embedding.
+    Every header is compared with the config first: names, shapes and dtypes. Only then is memory taken. A file may hold
+    the output head of a model with tied embeddings, if it equals the embedding.
 
     Args:
         config: What the files must hold.
@@ -38,7 +39,7 @@ def read_model(
         device: Where to; None: the CPU.
 
     Returns:
-        The model, in evaluation mode, with memory of its own.
+        The tensors by name, with memory of their own and all in one dtype.
 
     Raises:
         FileNotFoundError: A file is gone.
@@ -65,13 +66,10 @@ def read_model(
                 tensors[name] = tensor.to(device or "cpu", dtype, copy=True)
     if config.tie_word_embeddings and HEAD in tensors and not torch.equal(tensors.pop(HEAD), tensors[EMBEDDING]):
         raise CheckpointError(
-            f"`{found[HEAD][0]}` holds an `{HEAD}` that differs from `{EMBEDDING}`, and `config.json` says that they are tied\n\n"
+            f"`{found[HEAD][0]}` holds `{HEAD}` unlike `{EMBEDDING}`, and `config.json` says that they are tied\n\n"
             "hint: set `tie_word_embeddings` to false in `config.json`"
         )
-    with torch.device("meta"):
-        model = Transformer(config)
-    model.load_state_dict(tensors, assign=True)
-    return model.eval()
+    return tensors
 
 
 def _open(path: Path) -> safe_open:
@@ -96,7 +94,7 @@ def _expected_shapes(
     if num_layers != config.num_hidden_layers:
         raise CheckpointError(
             f"{place} holds {num_layers} layers, `config.json` says `num_hidden_layers` {config.num_hidden_layers}\n\n"
-            "hint: the two files are not of one model; copy both from where it was saved"
+            f"{_NOT_ONE_MODEL}"
         )
     with torch.device("meta"):
         skeleton = Transformer(config)
@@ -113,14 +111,13 @@ def _compare(
     for name, shape in expected.items():
         if name not in found:
             raise CheckpointError(
-                f"{place} has no tensor `{name}`, which a model of `config.json` has\n\n"
-                "hint: the two files are not of one model; copy both from where it was saved"
+                f"{place} has no tensor `{name}`, which a model of `config.json` has\n\n{_NOT_ONE_MODEL}"
             )
         path, actual, stored = found[name]
         if actual != shape:
             raise CheckpointError(
                 f"`{path}` holds `{name}` with shape {list(actual)}, `config.json` says {list(shape)}\n\n"
-                "hint: the two files are not of one model; copy both from where it was saved"
+                f"{_NOT_ONE_MODEL}"
             )
         if stored not in _DTYPES:
             raise CheckpointError(
@@ -132,7 +129,7 @@ def _compare(
         path = found[unexpected[0]][0]
         raise CheckpointError(
             f"`{path}` holds `{unexpected[0]}`, which a model of `config.json` does not have "
-            f"({len(unexpected)} such tensors)\n\nhint: the two files are not of one model; copy both from where it was saved"
+            f"({len(unexpected)} such tensors)\n\n{_NOT_ONE_MODEL}"
         )
 
 

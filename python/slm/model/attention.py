@@ -5,8 +5,8 @@ Shapes: B batch, T tokens in a row, S tokens attended to, D hidden, H query head
 
 from typing import Protocol
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from slm.config.model import ModelConfig
 from slm.model.init import Projection
@@ -39,8 +39,8 @@ class AttentionCache(Protocol):
 class Attention(nn.Module):
     """Scaled dot-product attention of each token to itself and those before it.
 
-    With `num_key_value_heads` below `num_attention_heads`, query head h reads key/value head h // (H / K). With `qk_norm`
-    every head's queries and keys are normalised before they are rotated, as in Qwen3.
+    With `num_key_value_heads` below `num_attention_heads`, query head h reads key/value head h // (H / K). With
+    `qk_norm` every head's queries and keys are normalised before they are rotated, as in Qwen3.
 
     Args:
         config: Sizes.
@@ -54,8 +54,8 @@ class Attention(nn.Module):
         super().__init__()
         self.layer_idx = layer_idx
         self.num_heads = config.num_attention_heads
-        self.num_key_value_heads = config.num_key_value_heads or config.num_attention_heads
-        self.head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
+        self.num_key_value_heads = config.num_key_value_heads
+        self.head_dim = config.head_dim
         self.q_proj = Projection(config.hidden_size, self.num_heads * self.head_dim)
         self.k_proj = Projection(config.hidden_size, self.num_key_value_heads * self.head_dim)
         self.v_proj = Projection(config.hidden_size, self.num_key_value_heads * self.head_dim)
@@ -66,7 +66,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x_BTD: Tensor,
-        rotary_B1TE: tuple[Tensor, Tensor],
+        rotary: tuple[Tensor, Tensor],
         positions_BT: Tensor,
         cache: AttentionCache | None = None,
     ) -> Tensor:
@@ -74,7 +74,7 @@ class Attention(nn.Module):
 
         Args:
             x_BTD: Normalised hidden states.
-            rotary_B1TE: cos and sin of the tokens' positions, from `rotary_tables`.
+            rotary: cos and sin of the tokens' positions, from `rotary_tables`.
             positions_BT: The positions themselves, for the cache.
             cache: Earlier keys and values; None attends within `x_BTD` alone.
 
@@ -85,8 +85,8 @@ class Attention(nn.Module):
         q_BHTE = self._heads(self.q_proj(x_BTD), self.q_norm)
         k_BKTE = self._heads(self.k_proj(x_BTD), self.k_norm)
         v_BKTE = self._heads(self.v_proj(x_BTD), None)
-        q_BHTE = rotate(q_BHTE, *rotary_B1TE)
-        k_BKTE = rotate(k_BKTE, *rotary_B1TE)
+        q_BHTE = rotate(q_BHTE, *rotary)
+        k_BKTE = rotate(k_BKTE, *rotary)
 
         mask_B1TS = None
         if cache is not None:
@@ -94,7 +94,7 @@ class Attention(nn.Module):
         num_visible = k_BKTE.shape[2]
         assert mask_B1TS is not None or num_tokens in (1, num_visible), "only plain causal order may go without a mask"
 
-        y_BHTE = F.scaled_dot_product_attention(
+        y_BHTE = scaled_dot_product_attention(
             q_BHTE,
             k_BKTE,
             v_BKTE,

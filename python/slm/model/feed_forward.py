@@ -3,8 +3,8 @@
 Shapes: B batch, T tokens in a row, D hidden, F intermediate.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
 from slm.model.init import Projection
 
@@ -28,4 +28,4 @@ class FeedForward(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Transform each token by itself; (B, T, D) in and out."""
-        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return self.down_proj(silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))

@@ -36,9 +36,9 @@ def initialize(model: nn.Module, num_layers: int, generator: torch.Generator) ->
     """Draw every weight of a model in place.
 
     Matrices are normal with standard deviation 0.02. The two that write into the residual stream of each layer,
-    `o_proj` and `down_proj`, are smaller by sqrt(2 * num_layers), so that the stream's variance does not grow with depth.
-    Vectors, which are all weights of norms, become 1. Values depend on the generator's seed and on the shapes alone: they
-    are drawn on the generator's device, in float32, in the order of `named_parameters`, and then copied.
+    `o_proj` and `down_proj`, are smaller by sqrt(2 * num_layers), so that the stream's variance does not grow with
+    depth. Vectors, which are all weights of norms, become 1. Values depend on the generator's seed and on the shapes
+    alone: they are drawn on the generator's device, in float32, in the order of `named_parameters`, and then copied.
 
     Args:
         model: Its parameters are overwritten; those on the meta device are passed over.

@@ -20,7 +20,7 @@ def rotary_tables(positions_BT: Tensor, head_dim: int, theta: float) -> tuple[Te
         theta: Base of the wavelengths; coordinate pair i turns by theta**(-2i/E) radians a token.
 
     Returns:
-        cos and sin, each (B, 1, T, E) float32, ready to broadcast over heads.
+        cos and sin, each (B, 1, T, E/2) float32, ready to broadcast over heads.
 
     Source:
         Su et al. 2021, RoFormer, arXiv:2104.09864; the half-split layout is that of GPT-NeoX and Hugging Face Llama.
@@ -30,12 +30,22 @@ def rotary_tables(positions_BT: Tensor, head_dim: int, theta: float) -> tuple[Te
         exponents = torch.arange(0, head_dim, 2, dtype=torch.int64, device=positions_BT.device).float() / head_dim
         frequencies = 1.0 / (theta**exponents)
         angles = positions_BT[:, None, :, None].float() * frequencies
-        angles = torch.cat((angles, angles), dim=-1)
         return angles.cos(), angles.sin()
 
 
-def rotate(x_BHTE: Tensor, cos_B1TE: Tensor, sin_B1TE: Tensor) -> Tensor:
-    """Turn each pair of coordinates (i, i + E/2) of queries or keys by its angle; shape and dtype of `x_BHTE`."""
+def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair of coordinates (i, i + E/2) of queries or keys by its angle.
+
+    The same numbers as `x * cos + rotate_half(x) * sin` with doubled tables, in fewer passes over memory.
+
+    Args:
+        x_BHTE: Queries or keys.
+        cos: From `rotary_tables`.
+        sin: From `rotary_tables`.
+
+    Returns:
+        The shape and dtype of `x_BHTE`.
+    """
+    cos, sin = cos.to(x_BHTE.dtype), sin.to(x_BHTE.dtype)
     first, second = x_BHTE.chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
-    return x_BHTE * cos_B1TE.to(x_BHTE.dtype) + turned * sin_B1TE.to(x_BHTE.dtype)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

@@ -4,8 +4,8 @@ Shapes: B batch, T tokens in a row, D hidden, V vocab.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from slm.config.model import ModelConfig
 from slm.model.attention import Attention, AttentionCache
@@ -34,12 +34,12 @@ class Layer(nn.Module):
     def forward(
         self,
         x_BTD: Tensor,
-        rotary_B1TE: tuple[Tensor, Tensor],
+        rotary: tuple[Tensor, Tensor],
         positions_BT: Tensor,
         cache: AttentionCache | None = None,
     ) -> Tensor:
         """Arguments as `Attention.forward`, with `x_BTD` the residual stream; returns the stream after this layer."""
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotary_B1TE, positions_BT, cache)
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotary, positions_BT, cache)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
 
@@ -63,19 +63,18 @@ class Backbone(nn.Module):
         """Arguments and result as `Transformer.hidden_states`."""
         if positions_BT is None:
             positions_BT = torch.arange(input_ids_BT.shape[1], device=input_ids_BT.device)[None]
-        head_dim = self.config.head_dim or self.config.hidden_size // self.config.num_attention_heads
-        rotary_B1TE = rotary_tables(positions_BT, head_dim, self.config.rope_theta)
+        rotary = rotary_tables(positions_BT, self.config.head_dim, self.config.rope_theta)
         x_BTD: Tensor = self.embed_tokens(input_ids_BT)
         for layer in self.layers:
-            x_BTD = layer(x_BTD, rotary_B1TE, positions_BT, cache)
+            x_BTD = layer(x_BTD, rotary, positions_BT, cache)
         return self.norm(x_BTD)
 
 
 class Transformer(nn.Module):
     """A causal language model over token ids.
 
-    The state dict has exactly the tensors of `LlamaForCausalLM`, or of `Qwen3ForCausalLM` if `config.qk_norm`; with tied
-    embeddings there is no `lm_head.weight`. Nothing else is in it: positions need no table of their own.
+    The state dict has exactly the tensors of `LlamaForCausalLM`, or of `Qwen3ForCausalLM` if `config.qk_norm`; with
+    tied embeddings there is no `lm_head.weight`. Nothing else is in it: positions need no table of their own.
 
     `model.model.compile()` compiles all but the head, for `forward`, `hidden_states` and `nll` alike.
 
@@ -121,7 +120,7 @@ class Transformer(nn.Module):
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """Apply the output head to hidden states of any leading shape: (..., D) to (..., V)."""
-        return F.linear(x_BTD, self.head_weight)
+        return linear(x_BTD, self.head_weight)
 
     def nll(self, input_ids_BT: Tensor, target_ids_BT: Tensor, *, ignore_index: int = -100) -> Tensor:
         """Negative log-likelihood of each target, without ever holding all logits.
