@@ -7,7 +7,7 @@ Everything that takes long reports in one shape: what is being done (`phase`), h
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -105,7 +105,7 @@ class PhaseClock:
 
 
 @contextmanager
-def progress_display(description: str) -> Iterator[OnProgress]:
+def progress_display(description: str) -> Generator[OnProgress]:
     """Show progress on stderr while the block runs.
 
     A new phase gets a new line; the line of the old one stays, with its time. Where stderr is not a terminal, a plain
@@ -139,18 +139,19 @@ class _PhaseTracker:
         self.clock = PhaseClock(time.monotonic())
         self.latest: ProgressLike | None = None
 
-    def begins_new_phase(self, progress: ProgressLike) -> bool:
-        """Whether a report is of another phase than the one before, whose clock then starts anew."""
-        is_new = self.latest is None or self.latest.phase != progress.phase
-        if is_new:
-            self.clock = PhaseClock(time.monotonic())
-        return is_new
+    def ends_with(self, progress: ProgressLike) -> ProgressLike | None:
+        """The last report of the phase before, if this report is the first of another."""
+        return self.latest if self.latest is not None and self.latest.phase != progress.phase else None
 
     def note(self, progress: ProgressLike) -> None:
+        """Take a report in; the clock starts anew with each phase."""
+        if self.latest is None or self.latest.phase != progress.phase:
+            self.clock = PhaseClock(time.monotonic())
         self.clock.update(time.monotonic(), progress.done)
         self.latest = progress
 
     def elapsed(self) -> float:
+        """Seconds since the phase began."""
         return time.monotonic() - self.clock.started
 
 
@@ -164,10 +165,9 @@ class _PlainDisplay:
         self._is_told = True
 
     def update(self, progress: ProgressLike) -> None:
-        before = self._tracker.latest
-        if before is not None and before.phase != progress.phase:
-            self._tell_end(before)
-        self._tracker.begins_new_phase(progress)
+        ended = self._tracker.ends_with(progress)
+        if ended is not None:
+            self._tell_end(ended)
         self._tracker.note(progress)
         self._is_told = False
         if time.monotonic() - self._last_line >= _PLAIN_INTERVAL_SECONDS:
@@ -197,9 +197,9 @@ class _LiveDisplay:
         self._last_drawn = 0.0
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/green]"),
-            TextColumn("{task.description}", markup=False, style="bold"),
+            TextColumn("{task.description}", markup=False, style="bold", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[figures]}", markup=False, table_column=Column(ratio=1, overflow="ellipsis")),
+            TextColumn("{task.fields[figures]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
             console=console,
             refresh_per_second=8,
             expand=True,
@@ -210,30 +210,38 @@ class _LiveDisplay:
         self._progress.start()
 
     def update(self, progress: ProgressLike) -> None:
-        is_first = self._tracker.latest is None
-        if self._tracker.begins_new_phase(progress):
-            if not is_first:
-                self._finish()
-                self._task = self._progress.add_task(progress.phase, total=None, figures="")
-            self._progress.update(self._task, description=progress.phase)
+        ended = self._tracker.ends_with(progress)
+        if ended is not None:
+            self._finish(ended)
+            self._task = self._progress.add_task(progress.phase, total=None, figures="")
             self._last_drawn = 0.0
         self._tracker.note(progress)
         now = time.monotonic()
         if now - self._last_drawn >= _LIVE_INTERVAL_SECONDS or progress.done == progress.total:
             self._last_drawn = now
             figures = describe_progress(progress, self._tracker.clock, self._tracker.elapsed())
-            self._progress.update(self._task, completed=progress.done, total=progress.total or None, figures=figures)
+            self._progress.update(
+                self._task,
+                description=progress.phase,
+                completed=progress.done,
+                total=progress.total or None,
+                figures=figures,
+            )
 
     def close(self) -> None:
         if self._tracker.latest is not None:
-            self._finish()
+            self._finish(self._tracker.latest)
         self._progress.stop()
 
-    def _finish(self) -> None:
-        latest = self._tracker.latest
-        assert latest is not None, "a phase ends after it was reported"
+    def _finish(self, latest: ProgressLike) -> None:
         figures = describe_progress(latest, None, self._tracker.elapsed())
-        self._progress.update(self._task, completed=latest.done, total=latest.total or latest.done, figures=figures)
+        self._progress.update(
+            self._task,
+            description=latest.phase,
+            completed=latest.done,
+            total=latest.total or latest.done,
+            figures=figures,
+        )
 
 
 def describe_progress(progress: ProgressLike, clock: PhaseClock | None, elapsed_seconds: float) -> str:
@@ -244,11 +252,11 @@ def describe_progress(progress: ProgressLike, clock: PhaseClock | None, elapsed_
         clock: The clock of the running phase; None for a phase that has ended, whose rate is that of all of it.
         elapsed_seconds: Seconds since the phase began.
     """
-    amount = format_amount(progress.done, progress.unit)
+    parts = [format_amount(progress.done, progress.unit)]
     if progress.total and (clock is not None or progress.done != progress.total):
+        done = parts[0] if progress.unit == "bytes" else f"{progress.done:,}"
         percent = f"{100 * progress.done // progress.total}%"
-        amount = f"{amount} of {format_amount(progress.total, progress.unit)} ({percent})"
-    parts = [amount]
+        parts = [f"{done} of {format_amount(progress.total, progress.unit)} ({percent})"]
     rate = clock.per_second() if clock else (progress.done / elapsed_seconds if elapsed_seconds > 0 else None)
     if rate:
         parts.append(f"{format_amount(rate, progress.unit)}/s")

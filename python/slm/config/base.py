@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from slm.config.overrides import apply_overrides
 from slm.config.problems import Places, describe, show
-from slm.config.yaml_reader import MAX_BYTES, read_yaml
+from slm.config.yaml_reader import MAX_BYTES, YamlDocument, read_yaml, too_large
 from slm.config.yaml_writer import write_yaml
 from slm.errors import ConfigError
 
@@ -51,17 +51,8 @@ class Config(BaseModel):
             ConfigError: The file is not strict YAML, or a setting is unknown, missing or out of range.
             OSError: The file cannot be read; `FileNotFoundError` if there is none.
         """
+        document = read_config_file(path)
         source = f"`{os.fspath(path)}`"
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            if len(content) <= MAX_BYTES:
-                line = content.count(b"\n", 0, error.start) + 1
-                raise ConfigError(f"{source}, line {line}: byte {error.start} is not UTF-8") from None
-            text = content.decode("latin-1")  # Too large in any encoding; the reader says so.
-        document = read_yaml(text, source)
         values = {} if document.value is None else document.value
         if not isinstance(values, dict):
             raise ConfigError(f"{source}: a config must be a mapping of settings, not {show(values)}")
@@ -92,6 +83,30 @@ class Config(BaseModel):
         except ValidationError as error:
             raise describe(error, cls, places) from None
 
-    def to_yaml(self) -> str:
-        """Write every setting, the derived ones resolved, each under its documentation; `load` reads it back equal."""
-        return write_yaml(self)
+    def to_yaml(self, *, comments: bool = True) -> str:
+        """Write every setting, the derived ones resolved; `load` reads it back equal.
+
+        Args:
+            comments: Whether each setting stands under its documentation.
+        """
+        return write_yaml(self, comments=comments)
+
+
+def read_config_file(path: str | os.PathLike[str]) -> YamlDocument:
+    """Read a file as strict YAML, whatever config it is.
+
+    Raises:
+        ConfigError: The file is too large, not UTF-8 or not strict YAML.
+        OSError: The file cannot be read.
+    """
+    source = f"`{os.fspath(path)}`"
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise too_large(source)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{source}, line {line}: byte {error.start} of the file is not UTF-8") from None
+    return read_yaml(text, source)

@@ -4,16 +4,21 @@ from dataclasses import dataclass
 
 from slm.config.run import RunConfig
 
-_FLOAT32_BYTES = 4
-_LOGITS_CHUNK_TOKENS = 1024
+_FLOAT32 = 4
+_BFLOAT16 = 2
+
+# Logits that the loss makes at once (`slm.model.loss`): fewer on a CPU, where they should stay near the caches.
+_LOGITS_ON_CPU = 1 << 22
+_LOGITS_ON_GPU = 1 << 26
+_LEAST_TOKENS_OF_LOGITS = 256
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes of one process at the height of a training step, Python and PyTorch themselves (about 300 MiB) left out."""
+    """Bytes that the tensors of one process take; Python and PyTorch themselves, about 300 MiB, are left out."""
 
     parameters: int
-    """Weights, float32 in any precision."""
+    """Weights; float32 whatever the precision."""
 
     gradients: int
     """One float32 for each weight."""
@@ -27,41 +32,73 @@ class MemoryEstimate:
     activations: int
     """What the forward pass of one micro batch keeps for the backward pass, and the largest thing made on the way."""
 
+    peak: int
+    """The most that is there at once. Less than the sum: activations go as gradients come."""
+
     @property
     def total(self) -> int:
-        """All of it at once, which is the peak."""
-        return self.parameters + self.gradients + self.optimizer + self.ema + self.activations
+        """The peak, under the name that a sum would have."""
+        return self.peak
 
 
 def estimate_memory(run: RunConfig) -> MemoryEstimate:
     """Estimate the memory of a training step.
 
-    Parameters, gradients, optimizer and average are exact. Activations follow the operations of `slm.model`; a test
-    holds the total within a factor of what a step is measured to take.
+    Parameters, gradients, optimizer and average are exact. Activations follow the operations of `slm.model` without
+    `compile`. The peak is within a fifth of what the tensors of a step were measured to take; the process can be
+    larger, by half on a CPU with glibc, whose allocator keeps what was freed.
     """
-    model = run.model
-    weights = model.num_parameters * _FLOAT32_BYTES
+    weights = run.model.num_parameters * _FLOAT32
+    optimizer = 2 * weights + run.model.num_parameter_tensors * _FLOAT32
+    ema = weights if run.train.ema_decay is not None else 0
+    activations = _kept_bytes(run) + _passing_bytes(run)
+    # With accumulation the gradients of the first micro steps are there while the later ones go forward.
+    moving = weights + activations if run.train.accumulation_steps > 1 else max(activations, weights)
     return MemoryEstimate(
         parameters=weights,
         gradients=weights,
-        optimizer=2 * weights + model.num_parameter_tensors * _FLOAT32_BYTES,
-        ema=weights if run.train.ema_decay is not None else 0,
-        activations=_activation_bytes(run),
+        optimizer=optimizer,
+        ema=ema,
+        activations=activations,
+        peak=weights + optimizer + ema + moving,
     )
 
 
-def _activation_bytes(run: RunConfig) -> int:
+def _kept_bytes(run: RunConfig) -> int:
+    """What autograd keeps between forward and backward."""
     model = run.model
-    tokens = run.train.micro_batch_rows * run.train.row_tokens
-    product_bytes = 2 if run.train.precision in ("bfloat16", "float16") else _FLOAT32_BYTES
-    query_width = model.num_attention_heads * model.head_dim
-    key_width = model.num_key_value_heads * model.head_dim
-    # Two norms keep their input and the normalized values in float32; the products keep their inputs.
-    norms = 2 * 2 * model.hidden_size * _FLOAT32_BYTES
-    attention = (model.hidden_size + 2 * query_width + 2 * key_width) * product_bytes
-    feed_forward = (model.hidden_size + 4 * model.intermediate_size) * product_bytes
-    layers = tokens * model.num_hidden_layers * (norms + attention + feed_forward)
-    # The loss goes through the logits in chunks: each is made with its softmax and its gradient, then dropped.
-    logits = 3 * min(tokens, _LOGITS_CHUNK_TOKENS) * model.vocab_size * _FLOAT32_BYTES
-    copies = model.num_matmul_parameters * product_bytes if product_bytes < _FLOAT32_BYTES else 0
-    return layers + logits + copies
+    hidden, inner = model.hidden_size, model.intermediate_size
+    queries = model.num_attention_heads * model.head_dim
+    keys = model.num_key_value_heads * model.head_dim
+    # Projected: q, k, v, what attention gives; gate, silu(gate), up, their product.
+    projected = 2 * queries + 2 * keys + 4 * inner
+    # The stream before each half of a layer, and the normalized stream before its weight, stay float32.
+    stream = 4 * hidden * _FLOAT32
+    if run.train.precision in ("bfloat16", "float16"):
+        # Each of the five projections that read the stream keeps a copy of its own.
+        layer = stream + (5 * hidden + projected) * _BFLOAT16
+        head_norm = (queries + keys) * (_FLOAT32 + _BFLOAT16)
+        copies_of_weights = (model.num_matmul_parameters - model.vocab_size * hidden) * _BFLOAT16
+    else:
+        layer = stream + (2 * hidden + projected) * _FLOAT32
+        head_norm = 2 * (queries + keys) * _FLOAT32
+        copies_of_weights = 0
+    per_token = model.num_hidden_layers * (layer + (head_norm if model.qk_norm else 0))
+    # The last norm, its result, and the gradient of it that the loss makes ahead of time.
+    per_token += 4 * hidden * _FLOAT32
+    head_gradient = model.vocab_size * hidden * _FLOAT32
+    return _tokens(run) * per_token + head_gradient + copies_of_weights
+
+
+def _passing_bytes(run: RunConfig) -> int:
+    """The larger of what the loss makes of one chunk of logits, and what backward makes inside one layer."""
+    model = run.model
+    logits = _LOGITS_ON_GPU if run.train.device.startswith("cuda") else _LOGITS_ON_CPU
+    chunk_tokens = min(max(_LEAST_TOKENS_OF_LOGITS, logits // model.vocab_size), _tokens(run))
+    loss = 2 * chunk_tokens * model.vocab_size * _FLOAT32
+    layer = _tokens(run) * (3 * model.intermediate_size + 2 * model.hidden_size) * _FLOAT32
+    return max(loss, layer)
+
+
+def _tokens(run: RunConfig) -> int:
+    return run.train.micro_batch_rows * run.train.row_tokens

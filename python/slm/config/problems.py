@@ -1,9 +1,10 @@
 """Turns what Pydantic finds wrong with a config into sentences with the place, the value and the remedy."""
 
 import difflib
+import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from slm.config.yaml_reader import KeyPath
 from slm.errors import ConfigError
 
 _MOST_TOLD = 8
+_NAME = re.compile(r"`([a-z0-9_.]+)`")
 _YAML_1_1_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 
@@ -78,10 +80,11 @@ def _sentence(problem: Mapping[str, Any], config_class: type[BaseModel], places:
     if kind == "missing":
         parent = config_class_at(path[:-1], config_class)
         about = (parent.model_fields[str(path[-1])].description if parent and path else None) or ""
-        first_line = about.strip().split("\n")[0]
-        return f"{place}: {name} is required and not given" + (f" ({first_line.rstrip('.')})" if about else ""), None
+        meaning = " ".join(about.split()).split(". ")[0].rstrip(".")
+        return f"{place}: {name} is required and not given" + (f" ({meaning})" if meaning else ""), None
     if kind == "value_error":
-        return f"{place}: {_prefix(path)}{problem['ctx']['error']}", None
+        told = str(problem["ctx"]["error"])
+        return f"{_place_of_named(told, path, places) or place}: {_prefix(path)}{told}", None
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{place}: {name if path else 'a config'} must be a mapping of settings, not {show(value)}", None
     sentence = f"{place}: {name} is {show(value)}, {_allowed(problem)}"
@@ -94,12 +97,24 @@ def _sentence(problem: Mapping[str, Any], config_class: type[BaseModel], places:
     return sentence, None
 
 
+def _place_of_named(told: str, path: KeyPath, places: Places) -> str | None:
+    """Where the settings come from that a sentence about several names in backticks: an override before a line."""
+    named: list[KeyPath] = [(*path, *name.split(".")) for name in _NAME.findall(told)]
+    for origins in (places.overrides, places.lines):
+        for candidate in named:
+            if candidate in origins:
+                return places.of(candidate)
+    return None
+
+
 def _prefix(path: KeyPath) -> str:
     return f"in `{dotted(path)}`: " if path else ""
 
 
 def _allowed(problem: Mapping[str, Any]) -> str:
     """What Pydantic says is allowed, as the second half of a sentence."""
+    if problem["type"] == "string_pattern_mismatch":
+        return f"must match `{problem['ctx']['pattern']}`"
     message: str = problem["msg"]
     for start in ("Input should be ", "Value should be ", "Input is "):
         if message.startswith(start):
@@ -141,18 +156,23 @@ def suggest(path: KeyPath, config_class: type[BaseModel]) -> str | None:
     key = str(path[-1])
     parent = config_class_at(path[:-1], config_class)
     if parent is not None:
-        beside = difflib.get_close_matches(key, list(parent.model_fields), n=1, cutoff=0.7)
-        if beside:
-            return dotted((*path[:-1], beside[0]))
+        beside = nearest_name(key, parent.model_fields)
+        if beside is not None:
+            return dotted((*path[:-1], beside))
     everywhere = all_paths(config_class)
     by_name: dict[str, KeyPath] = {}
     for known in everywhere:
         by_name.setdefault(str(known[-1]), known)
-    near = difflib.get_close_matches(key, list(by_name), n=1, cutoff=0.75)
-    if near:
-        return dotted(by_name[near[0]])
-    whole = difflib.get_close_matches(dotted(path), [dotted(known) for known in everywhere], n=1, cutoff=0.75)
-    return whole[0] if whole else None
+    near = nearest_name(key, by_name)
+    if near is not None:
+        return dotted(by_name[near])
+    return nearest_name(dotted(path), [dotted(known) for known in everywhere])
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelled one was meant to be, or None if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    return near[0] if near else None
 
 
 def all_paths(config_class: type[BaseModel], prefix: KeyPath = ()) -> list[KeyPath]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from slm.config.base import Config
+from slm.config.base import Config, TextTuple
 
 
 class ServeConfig(Config):
@@ -24,6 +24,15 @@ class ServeConfig(Config):
 
     max_tokens_limit: Annotated[int, Field(ge=1, le=1 << 24)] = 4096
     """Most tokens that one request may ask for."""
+
+    allowed_hosts: TextTuple = ()
+    """Names that clients may reach the server by, beside `host`, `localhost` and any IP address.
+
+    Other names are refused, so that a web page cannot reach a local server by pointing its own name at it.
+    """
+
+    drain_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
+    """How long answers in progress may take to finish when the server is told to stop."""
 
     max_body_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 1 << 20
     """Largest request body."""

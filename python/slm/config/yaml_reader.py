@@ -57,12 +57,17 @@ def read_yaml(text: str, source: str) -> YamlDocument:
     Raises:
         ConfigError: The text is not YAML, is too large or too deep, or uses what is refused here; names the line.
     """
-    if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise ConfigError(
-            f"{source} is larger than {MAX_BYTES:,} bytes, the most that a config may have\n\n"
-            "hint: a config holds settings; give text and data by their paths"
-        )
+    if len(text) > MAX_BYTES:
+        raise too_large(source)
     return _Reader(text, source).document()
+
+
+def too_large(source: str) -> ConfigError:
+    """The error for a document over `MAX_BYTES`."""
+    return ConfigError(
+        f"{source} is larger than {MAX_BYTES:,} bytes, the most that a config may have\n\n"
+        "hint: a config holds settings; give text and data by their paths"
+    )
 
 
 def read_scalar(text: str) -> str | int | float | bool | None:
@@ -119,8 +124,8 @@ class _Reader:
             character = f"U+{error.character:04X}" if isinstance(error.character, int) else repr(error.character)
             raise ConfigError(f"{self._source}, line {line}: character {character} is not allowed in YAML") from None
         except yaml.MarkedYAMLError as error:
-            mark: Any = error.problem_mark or error.context_mark
-            place = f", line {mark.line + 1}" if mark is not None else ""
+            mark = error.problem_mark or error.context_mark
+            place = f", line {mark.line + 1}" if mark else ""
             told = ", ".join(part for part in (error.context, error.problem) if part)
             hint = "\n\nhint: indent with spaces" if "'\\t'" in told else ""
             raise ConfigError(f"{self._source}{place}: not valid YAML: {told}{hint}") from None
@@ -143,23 +148,32 @@ class _Reader:
 
     def _list(self, path: KeyPath) -> list[Any]:
         items: list[Any] = []
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+        for event in self._until(yaml.SequenceEndEvent):
             here = (*path, len(items))
-            self._lines[here] = event.start_mark.line + 1
+            self._lines[here] = self._line(event)
             items.append(self._value(event, here))
         return items
 
     def _mapping(self, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+        for event in self._until(yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent) or event.anchor is not None or event.tag is not None:
                 raise self._error("a key must be a plain name", event)
-            here = (*path, event.value)
-            if event.value in values:
-                raise self._error(f"key `{event.value}` is already given in line {self._lines[here]}", event)
-            self._lines[here] = event.start_mark.line + 1
-            values[event.value] = self._value(next(self._events), here)
+            key = str(event.value)
+            here = (*path, key)
+            if key in values:
+                raise self._error(f"key `{key}` is already given in line {self._lines[here]}", event)
+            self._lines[here] = self._line(event)
+            values[key] = self._value(next(self._events), here)
         return values
 
+    def _until(self, end: type[yaml.Event]) -> Iterator[Any]:
+        """The events up to the end of a list or mapping, those inside nested ones left to whoever reads these."""
+        while not isinstance(event := next(self._events), end):
+            yield event
+
+    def _line(self, event: Any) -> int:
+        return event.start_mark.line + 1
+
     def _error(self, problem: str, event: Any) -> ConfigError:
-        return ConfigError(f"{self._source}, line {event.start_mark.line + 1}: {problem}")
+        return ConfigError(f"{self._source}, line {self._line(event)}: {problem}")

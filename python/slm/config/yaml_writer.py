@@ -16,24 +16,28 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _QUOTED_WORDS = frozenset({"y", "n", "yes", "no", "on", "off"})
 
 
-def write_yaml(config: BaseModel) -> str:
-    """Give the text that `slm.config.yaml_reader` reads back to the same values."""
-    return "\n".join(_lines(config, "")) + "\n"
+def write_yaml(config: BaseModel, *, comments: bool = True) -> str:
+    """Give the text that `slm.config.yaml_reader` reads back to the same values.
+
+    Args:
+        config: What to write.
+        comments: Whether each setting stands under its documentation.
+    """
+    return "\n".join(_lines(config, "", comments)) + "\n"
 
 
-def _lines(config: BaseModel, indent: str) -> list[str]:
+def _lines(config: BaseModel, indent: str, comments: bool) -> list[str]:
     lines: list[str] = []
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
-        if lines and field.description:
-            lines.append("")
-        if field.description:
+        if comments and field.description:
+            lines.extend([""] if lines else [])
             width = max(40, _LINE_LENGTH - len(indent) - 2)
             for paragraph in field.description.strip().split("\n\n"):
                 lines.extend(f"{indent}# {line}" for line in textwrap.wrap(" ".join(paragraph.split()), width))
         if isinstance(value, BaseModel):
             lines.append(f"{indent}{name}:")
-            lines.extend(_lines(value, indent + "  "))
+            lines.extend(_lines(value, indent + "  ", comments))
         else:
             lines.append(f"{indent}{name}: {format_value(value)}")
     return lines
