@@ -16,3 +16,12 @@ pub mod vocab;
 
 pub mod count;
 pub mod train;
+
+pub mod io;
+
+pub mod encode;
+pub mod tokenizer;
+pub mod decode;
+pub mod tokenizer_file;
+
+pub mod shard;

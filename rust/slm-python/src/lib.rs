@@ -1,4 +1,25 @@
 //! The Python module `slm._core`: conversion of arguments and results, and nothing else.
 
+// Arguments arrive by value: PyO3 makes them anew for each call.
+#![allow(clippy::needless_pass_by_value)]
+
+mod corpus;
+mod error;
+mod interruptible;
+mod shard;
+mod tokenizer;
+mod train;
+
 #[pyo3::pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use crate::corpus::Corpus;
+    #[pymodule_export]
+    use crate::interruptible::Progress;
+    #[pymodule_export]
+    use crate::shard::{build_shards, file_checksum};
+    #[pymodule_export]
+    use crate::tokenizer::Tokenizer;
+    #[pymodule_export]
+    use crate::train::train_tokenizer;
+}

@@ -1,0 +1,207 @@
+"""Signatures of the Rust core. Written by `make stubs`; do not edit."""
+
+import collections.abc
+
+import numpy
+import numpy.typing
+from _typeshed import SupportsGetItem
+from os import PathLike
+from pathlib import Path
+from typing import Any, SupportsFloat, SupportsIndex, final
+
+__all__ = ["Corpus", "Progress", "Tokenizer", "build_shards", "file_checksum", "train_tokenizer"]
+
+@final
+class Corpus:
+    """
+    Documents to read: files, or an iterable that is read once.
+    """
+    @property
+    def files(self, /) -> list[Path]:
+        """
+        The files in the order they are read; empty for an iterable.
+        """
+    @staticmethod
+    def from_iterable(iterable: Any) -> Corpus:
+        """
+        Takes documents from an iterable of `str`.
+        """
+    @staticmethod
+    def from_paths(
+        paths: SupportsGetItem[int, str], format: str, documents: str, separator: str | None, field: str
+    ) -> Corpus:
+        """
+        Finds the files of a corpus; none is opened yet.
+        """
+    @property
+    def total_bytes(self, /) -> int:
+        """
+        Bytes of all files on disk; 0 for an iterable.
+        """
+
+@final
+class Progress:
+    """
+    How far a long call has come.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def counters(self, /) -> dict[str, int]:
+        """
+        Further figures of the phase by name.
+        """
+    @property
+    def done(self, /) -> int:
+        """
+        Units finished.
+        """
+    @property
+    def phase(self, /) -> str:
+        """
+        What is being done, such as `count` or `merge`.
+        """
+    @property
+    def total(self, /) -> int:
+        """
+        Units in all, or 0 where that is not known.
+        """
+    @property
+    def unit(self, /) -> str:
+        """
+        What `done` and `total` count, such as `bytes`.
+        """
+
+@final
+class Tokenizer:
+    """
+    A byte-level BPE tokenizer.
+    """
+    def decode(self, /, ids: numpy.typing.NDArray[numpy.uint32]) -> str:
+        """
+        The text that ids stand for; what is not UTF-8 in it becomes U+FFFD.
+        """
+    def decode_bytes(self, /, ids: numpy.typing.NDArray[numpy.uint32]) -> bytes:
+        """
+        The bytes that ids stand for.
+        """
+    def encode(self, /, text: str, parse_special: bool = False) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        The ids of a text.
+        """
+    def encode_batch(
+        self,
+        /,
+        texts: list[str],
+        *,
+        parse_special: bool,
+        num_threads: SupportsIndex,
+        progress: collections.abc.Callable[[Progress], object] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
+        """
+        The ids of many texts in one array, and where each text starts in it.
+        """
+    def encode_bytes(self, /, bytes: bytes | bytearray) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        The ids of any bytes.
+        """
+    @property
+    def end_of_text_id(self, /) -> int | None:
+        """
+        The id that ends a document, if there is one.
+        """
+    @property
+    def fingerprint(self, /) -> str:
+        """
+        The identity of vocabulary, merges, pattern and special tokens.
+        """
+    @staticmethod
+    def from_json(json: bytes | bytearray, end_of_text: str | None = None, training: str | None = None) -> Tokenizer:
+        """
+        Reads the content of a `tokenizer.json`, with the end-of-text token and `training.json` that its directory gave.
+        """
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Tokenizer:
+        """
+        Loads a tokenizer directory or a `tokenizer.json`.
+        """
+    def merges(self, /) -> list[tuple[int, int, int]]:
+        """
+        The merges by rank: left, right and produced id of each.
+        """
+    @property
+    def pattern(self, /) -> str:
+        """
+        The name of the split pattern.
+        """
+    def save(self, /, directory: str | PathLike[str]) -> None:
+        """
+        Writes the tokenizer directory.
+        """
+    @property
+    def special_tokens(self, /) -> list[tuple[str, int]]:
+        """
+        The special tokens by content and id.
+        """
+    def to_json(self, /) -> bytes:
+        """
+        The content of `tokenizer.json`.
+        """
+    def token_bytes(self, /, id: SupportsIndex) -> bytes:
+        """
+        The bytes of one token.
+        """
+    def token_lengths(self, /) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        How many bytes each token decodes to, 0 for special tokens.
+        """
+    @property
+    def training(self, /) -> str | None:
+        """
+        The content of `training.json`, if there is one.
+        """
+    def unreachable_tokens(self, /) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        Tokens that the merges do not make of their own bytes.
+        """
+    @property
+    def vocab_size(self, /) -> int:
+        """
+        The number of tokens, special ones included.
+        """
+
+def build_shards(
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    out: str | PathLike[str],
+    *,
+    validation_fraction: SupportsFloat | SupportsIndex,
+    shard_tokens: SupportsIndex,
+    num_threads: SupportsIndex,
+    progress: collections.abc.Callable[[Progress], object] | None = None,
+) -> bool:
+    """
+    Builds a shard directory; false if it held the same shards already.
+    """
+
+def file_checksum(
+    path: str | PathLike[str], *, progress: collections.abc.Callable[[Progress], object] | None = None
+) -> str:
+    """
+    The checksum of a whole file as manifests carry it: XXH3-64 in 16 hexadecimal digits.
+    """
+
+def train_tokenizer(
+    corpus: Corpus,
+    *,
+    vocab_size: SupportsIndex,
+    pattern: str,
+    special_tokens: SupportsGetItem[int, str],
+    min_frequency: SupportsIndex,
+    max_token_length: SupportsIndex | None,
+    initial_alphabet: bool,
+    num_threads: SupportsIndex,
+    progress: collections.abc.Callable[[Progress], object] | None = None,
+) -> Tokenizer:
+    """
+    Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
+    """

@@ -1,0 +1,133 @@
+//! `manifest.json`: what a shard directory holds, from what, and how to tell that it still does.
+
+use serde::{Deserialize, Serialize};
+
+/// The name of the format.
+pub const FORMAT: &str = "slm.shards";
+
+/// The version that this package writes.
+pub const VERSION: u32 = 1;
+
+/// Which part of the corpus a document belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// To learn from.
+    Train,
+    /// Held out.
+    Validation,
+}
+
+/// The whole manifest, in the order of its keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// What an id is stored as: `uint16` or `uint32`.
+    pub dtype: String,
+    /// The tokenizer that made the ids.
+    pub tokenizer: TokenizerRecord,
+    /// Totals.
+    pub splits: Splits,
+    /// The shards by number.
+    pub shards: Vec<ShardRecord>,
+    /// What was read.
+    pub corpus: CorpusRecord,
+    /// The part of the documents that is held out.
+    pub validation_fraction: f64,
+    /// Ids after which a shard is closed.
+    pub shard_tokens: u64,
+    /// The program and its version.
+    pub created_by: String,
+}
+
+/// The tokenizer of a shard directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenizerRecord {
+    /// Its identity.
+    pub fingerprint: String,
+    /// Its size.
+    pub vocab_size: u64,
+    /// The id after each document.
+    pub end_of_text_id: u32,
+    /// The name of its split pattern.
+    pub pattern: String,
+}
+
+/// Totals of both splits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Splits {
+    /// To learn from.
+    pub train: Totals,
+    /// Held out.
+    pub validation: Totals,
+}
+
+/// Sums over shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Ids, those that end documents included.
+    pub tokens: u64,
+    /// Documents.
+    pub documents: u64,
+    /// Bytes of the documents' text in UTF-8.
+    pub bytes: u64,
+}
+
+/// One shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Its files are `<name>.npy` and `<name>.index.npy`.
+    pub name: String,
+    /// The split that its documents belong to.
+    pub split: Split,
+    /// Ids, those that end documents included.
+    pub tokens: u64,
+    /// Documents.
+    pub documents: u64,
+    /// Bytes of the documents' text in UTF-8.
+    pub bytes: u64,
+    /// XXH3-64 of the whole file of ids.
+    pub tokens_xxh3: String,
+    /// XXH3-64 of the whole index file.
+    pub index_xxh3: String,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorpusRecord {
+    /// Files.
+    pub files: u64,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// Documents that have text.
+    pub documents: u64,
+    /// What was left out, and why.
+    pub skipped: Skipped,
+    /// Identifies the text, its documents and their order.
+    pub fingerprint: String,
+}
+
+/// Documents that are in no shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Documents without text.
+    pub empty: u64,
+}
+
+/// Adds the shards up by split.
+pub fn totals(shards: &[ShardRecord]) -> Splits {
+    let mut splits = Splits::default();
+    for shard in shards {
+        let totals = match shard.split {
+            Split::Train => &mut splits.train,
+            Split::Validation => &mut splits.validation,
+        };
+        totals.tokens += shard.tokens;
+        totals.documents += shard.documents;
+        totals.bytes += shard.bytes;
+    }
+    splits
+}

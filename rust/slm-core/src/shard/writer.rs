@@ -1,0 +1,126 @@
+//! One shard on its way to the disk: an array of ids and an array of offsets, both under a partial name until complete.
+
+use super::header::{Element, HEADER_BYTES, npy_header};
+use super::manifest::{ShardRecord, Split};
+use crate::error::{Error, Result};
+use crate::io::{checksum, durable};
+use crate::progress::Stop;
+use std::fs::{self, File};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes gathered before each write to a file.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A `.npy` file that grows; its header is written when its length is known.
+#[derive(Debug)]
+struct ArrayWriter {
+    path: PathBuf,
+    partial: PathBuf,
+    file: BufWriter<File>,
+    element: Element,
+    num_bytes: u64,
+}
+
+impl ArrayWriter {
+    fn create(path: PathBuf, element: Element) -> Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(durable::PARTIAL_SUFFIX);
+        let partial = path.with_file_name(name);
+        let file = File::create(&partial).map_err(Error::io(&path))?;
+        let mut file = BufWriter::with_capacity(BUFFER_BYTES, file);
+        file.write_all(&[0; HEADER_BYTES]).map_err(Error::io(&path))?;
+        Ok(Self { path, partial, file, element, num_bytes: 0 })
+    }
+
+    fn append(&mut self, elements: &[u8]) -> Result<()> {
+        self.num_bytes += elements.len() as u64;
+        self.file.write_all(elements).map_err(Error::io(&self.path))
+    }
+
+    fn len(&self) -> u64 {
+        self.num_bytes / self.element.bytes() as u64
+    }
+
+    /// Completes the file, flushes it to the disk, gives it its name and returns its checksum.
+    fn finish(mut self, stop: &Stop) -> Result<u64> {
+        let header = npy_header(self.element, self.len());
+        let completed = (|| {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(&header)?;
+            self.file.flush()?;
+            self.file.get_ref().sync_all()
+        })();
+        completed.map_err(Error::io(&self.path))?;
+        // The header is known last and comes first, so the checksum is taken by reading the file once more: it is in the
+        // page cache, and what is read is what was stored.
+        let checksum = checksum::of_file(&self.partial, |_| stop.check())?;
+        fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path))?;
+        Ok(checksum)
+    }
+}
+
+/// A shard that takes documents, one after another.
+#[derive(Debug)]
+pub(super) struct ShardWriter {
+    number: u32,
+    split: Split,
+    tokens: ArrayWriter,
+    index: ArrayWriter,
+    documents: u64,
+    text_bytes: u64,
+}
+
+impl ShardWriter {
+    pub(super) fn create(directory: &Path, number: u32, split: Split, element: Element) -> Result<Self> {
+        let name = name_of(number);
+        let mut index = ArrayWriter::create(directory.join(format!("{name}.index.npy")), Element::U64)?;
+        index.append(&0_u64.to_le_bytes())?;
+        Ok(Self {
+            number,
+            split,
+            tokens: ArrayWriter::create(directory.join(format!("{name}.npy")), element)?,
+            index,
+            documents: 0,
+            text_bytes: 0,
+        })
+    }
+
+    /// Appends ids, little-endian, of the document at hand.
+    pub(super) fn append(&mut self, tokens: &[u8], text_bytes: u64) -> Result<()> {
+        self.text_bytes += text_bytes;
+        self.tokens.append(tokens)
+    }
+
+    /// Ends the document at hand.
+    pub(super) fn end_document(&mut self) -> Result<()> {
+        self.documents += 1;
+        self.index.append(&self.tokens.len().to_le_bytes())
+    }
+
+    /// The ids so far.
+    pub(super) fn num_tokens(&self) -> u64 {
+        self.tokens.len()
+    }
+
+    /// Completes both files and says what is in them.
+    pub(super) fn finish(self, stop: &Stop) -> Result<ShardRecord> {
+        let tokens = self.tokens.len();
+        // The index is renamed first: where the ids have their name, the shard is complete.
+        let index_xxh3 = checksum::hex(self.index.finish(stop)?);
+        let tokens_xxh3 = checksum::hex(self.tokens.finish(stop)?);
+        Ok(ShardRecord {
+            name: name_of(self.number),
+            split: self.split,
+            tokens,
+            documents: self.documents,
+            bytes: self.text_bytes,
+            tokens_xxh3,
+            index_xxh3,
+        })
+    }
+}
+
+fn name_of(number: u32) -> String {
+    format!("shard-{number:05}")
+}

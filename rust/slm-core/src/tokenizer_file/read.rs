@@ -1,0 +1,293 @@
+//! From files to a tokenizer. The file may come from anywhere, so every claim in it is checked.
+
+use super::json::{AddedToken, Model, PreTokenizer, SplitPattern, TokenizerJson};
+use super::{CONFIG_FILE, MAX_FILE_BYTES, MAX_SMALL_FILE_BYTES, TOKENIZER_FILE, TRAINING_FILE};
+use crate::byte_chars::bytes_of_chars;
+use crate::error::{Error, Result};
+use crate::merges::{Merge, Merges};
+use crate::pretokenize::Pattern;
+use crate::token::TokenId;
+use crate::tokenizer::{Parts, Tokenizer};
+use crate::vocab::Vocab;
+use hashbrown::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+type Ids<'a> = HashMap<&'a str, TokenId>;
+
+/// Loads a tokenizer directory, or a `tokenizer.json` of byte-level BPE by whoever made it.
+///
+/// Beside the file, `tokenizer_config.json` names the end-of-text token (`eos_token`).
+///
+/// # Errors
+/// [`Error::Io`] if the path does not exist; [`Error::Tokenizer`] naming the file and what is wrong in it.
+pub fn load(path: &Path) -> Result<Tokenizer> {
+    let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_owned() };
+    let json = read_limited(&file, MAX_FILE_BYTES)?;
+    let beside = |name: &str| match read_limited(&file.with_file_name(name), MAX_SMALL_FILE_BYTES) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    };
+    // A loose `tokenizer.json` may lie among files of other things, so only a directory's own neighbours are read.
+    let (config, training) = if path.is_dir() { (beside(CONFIG_FILE)?, beside(TRAINING_FILE)?) } else { (None, None) };
+    let in_file =
+        |name: &str, message: String| Error::Tokenizer(format!("`{}`: {message}", file.with_file_name(name).display()));
+    let end_of_text = match config {
+        None => None,
+        Some(config) => end_of_text_of_config(&config).map_err(|message| in_file(CONFIG_FILE, message))?,
+    };
+    let Ok(training) = training.map(String::from_utf8).transpose() else {
+        return Err(in_file(TRAINING_FILE, "is not UTF-8".into()));
+    };
+    let (pattern, mut parts) = parse(&json).map_err(|message| {
+        Error::Tokenizer(format!(
+            "`{}` cannot be used as a tokenizer: {message}\n\n\
+             hint: give a byte-level BPE tokenizer.json, as `slm tokenizer train` and Hugging Face write them",
+            file.display()
+        ))
+    })?;
+    parts.end_of_text = end_of_text;
+    parts.training = training;
+    Tokenizer::new(pattern, parts).map_err(|error| match error {
+        Error::Tokenizer(message) => Error::Tokenizer(format!("`{}`: {message}", file.display())),
+        other => other,
+    })
+}
+
+/// Reads the content of a `tokenizer.json`, with what the files beside it said.
+///
+/// # Errors
+/// [`Error::Tokenizer`] saying what is wrong.
+pub fn from_json(json: &[u8], end_of_text: Option<String>, training: Option<String>) -> Result<Tokenizer> {
+    let (pattern, mut parts) = parse(json).map_err(Error::Tokenizer)?;
+    parts.end_of_text = end_of_text;
+    parts.training = training;
+    Tokenizer::new(pattern, parts)
+}
+
+/// Reads a file that has at most `max_bytes`, and never more of it than that.
+fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let mut content = Vec::new();
+    file.take(max_bytes + 1).read_to_end(&mut content).map_err(Error::io(path))?;
+    if content.len() as u64 > max_bytes {
+        let mebibytes = max_bytes >> 20;
+        return Err(Error::Tokenizer(format!(
+            "`{}` is larger than the {mebibytes} MiB that such a file may have",
+            path.display()
+        )));
+    }
+    Ok(content)
+}
+
+fn end_of_text_of_config(config: &[u8]) -> std::result::Result<Option<String>, String> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        eos_token: Option<Token>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Token {
+        Content(String),
+        Object { content: String },
+    }
+    let config: Config = serde_json::from_slice(config).map_err(|error| format!("malformed: {error}"))?;
+    Ok(config.eos_token.map(|token| match token {
+        Token::Content(content) | Token::Object { content } => content,
+    }))
+}
+
+fn parse(json: &[u8]) -> std::result::Result<(Pattern, Parts), String> {
+    let file: TokenizerJson = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    if let Some(version) = file.version.filter(|version| version != "1.0") {
+        return Err(format!("version `{version}` is unknown, it must be `1.0`"));
+    }
+    if let Some(normalizer) = file.normalizer {
+        return Err(format!("normalizer `{}` is not supported, it must be null", normalizer.kind));
+    }
+    match file.decoder {
+        Some(decoder) if decoder.kind == "ByteLevel" => {}
+        Some(decoder) => return Err(format!("decoder `{}` is not supported, it must be `ByteLevel`", decoder.kind)),
+        None => return Err("there is no decoder, it must be `ByteLevel`".into()),
+    }
+    let pattern = pattern_of(file.pre_tokenizer.as_ref())?;
+    let (vocab, merges) = vocab_and_merges(&file.model, &file.added_tokens)?;
+    let parts = Parts {
+        vocab,
+        merges,
+        ignore_merges: file.model.ignore_merges,
+        post_processor: file.post_processor,
+        ..Parts::default()
+    };
+    Ok((pattern, parts))
+}
+
+fn pattern_of(pre_tokenizer: Option<&PreTokenizer>) -> std::result::Result<Pattern, String> {
+    let byte_level = |step: &PreTokenizer, use_regex: bool| match step.kind.as_str() {
+        "ByteLevel" if step.add_prefix_space != Some(false) => {
+            Err("pre-tokenizer `ByteLevel` with `add_prefix_space: true` is not supported".to_owned())
+        }
+        // Left out it means true.
+        "ByteLevel" if step.use_regex.unwrap_or(true) == use_regex => Ok(()),
+        "ByteLevel" => Err(format!("pre-tokenizer `ByteLevel` must have `use_regex: {use_regex}` here")),
+        kind => Err(format!("pre-tokenizer `{kind}` is not supported, it must be `ByteLevel`")),
+    };
+    let step = pre_tokenizer.ok_or("there is no pre-tokenizer, it must be `ByteLevel`")?;
+    let steps = match (step.kind.as_str(), &step.pretokenizers) {
+        ("Sequence", Some(steps)) => steps.as_slice(),
+        _ => std::slice::from_ref(step),
+    };
+    match steps {
+        [step] => byte_level(step, true).map(|()| Pattern::Gpt2),
+        [split, step] if split.kind == "Split" => {
+            byte_level(step, false)?;
+            let Some(SplitPattern::Regex(regex)) = &split.pattern else {
+                return Err("pre-tokenizer `Split` must have a `Regex` pattern".into());
+            };
+            if split.behavior.as_deref() != Some("Isolated") || split.invert == Some(true) {
+                return Err("pre-tokenizer `Split` must have `behavior: Isolated` and `invert: false`".into());
+            }
+            Pattern::ALL.into_iter().find(|pattern| pattern.regex() == regex).ok_or_else(|| {
+                let names = Pattern::ALL.map(Pattern::name).join("`, `");
+                format!("split pattern `{regex}` is not supported, it must be that of `{names}`")
+            })
+        }
+        _ => Err("the pre-tokenizer must be `ByteLevel`, or `Split` and then `ByteLevel`".into()),
+    }
+}
+
+fn check_model(model: &Model) -> std::result::Result<(), String> {
+    if let Some(kind) = model.kind.as_ref().filter(|kind| *kind != "BPE") {
+        return Err(format!("model `{kind}` is not supported, it must be `BPE`"));
+    }
+    if model.dropout.is_some_and(|dropout| dropout != 0.0) {
+        return Err("model setting `dropout` is not supported, it must be null".into());
+    }
+    if model.byte_fallback {
+        return Err(
+            "model setting `byte_fallback: true` is not supported: a byte-level vocabulary has all bytes".into()
+        );
+    }
+    let affixes = [
+        ("continuing_subword_prefix", &model.continuing_subword_prefix),
+        ("end_of_word_suffix", &model.end_of_word_suffix),
+    ];
+    for (name, value) in affixes {
+        if value.as_ref().is_some_and(|value| !value.is_empty()) {
+            return Err(format!("model setting `{name}` is not supported, it must be null or empty"));
+        }
+    }
+    Ok(())
+}
+
+fn vocab_and_merges(model: &Model, added: &[AddedToken]) -> std::result::Result<(Vocab, Merges), String> {
+    check_model(model)?;
+    let entries = &model.vocab.as_ref().ok_or("the model has no `vocab`")?.0;
+    let mut ids = Ids::with_capacity(entries.len());
+    for (token, id) in entries {
+        if ids.insert(token, *id).is_some() {
+            return Err(format!("token `{token}` comes twice in the vocabulary"));
+        }
+    }
+    let contents = contents_by_id(entries, &ids, added)?;
+    let added_ids: HashMap<TokenId, &AddedToken> = added.iter().map(|token| (token.id, token)).collect();
+    let mut vocab = Vocab::default();
+    for (id, content) in (0..).zip(contents) {
+        match (added_ids.get(&id), bytes_of_chars(content)) {
+            (Some(_), _) => {
+                vocab.push_special(content);
+            }
+            (None, Some(bytes)) => {
+                if vocab.push(&bytes) != id || vocab.id(&bytes) != Some(id) {
+                    return Err(format!("token `{content}` (id {id}) has the bytes of another token"));
+                }
+            }
+            (None, None) => {
+                return Err(format!(
+                    "token `{content}` (id {id}) has characters that are not of the byte-level alphabet"
+                ));
+            }
+        }
+    }
+    let merges = merges(model, &ids)?;
+    index_reachable_special_tokens(&mut vocab, &merges)?;
+    if let Some(unknown) = model.unk_token.as_ref().filter(|_| (0..=u8::MAX).any(|byte| vocab.id(&[byte]).is_none())) {
+        return Err(format!("`unk_token` is `{unknown}` and the vocabulary lacks bytes, which is not supported"));
+    }
+    Ok((vocab, merges))
+}
+
+/// The tokens by id: exactly one for each id from 0 up, added tokens included.
+fn contents_by_id<'a>(
+    entries: &'a [(String, u32)],
+    ids: &Ids<'_>,
+    added: &'a [AddedToken],
+) -> std::result::Result<Vec<&'a str>, String> {
+    let outside = |token: &&AddedToken| !ids.contains_key(token.content.as_str());
+    let num_tokens = entries.len() + added.iter().filter(outside).count();
+    let mut contents = vec![None; num_tokens];
+    for token in added {
+        let content = &token.content;
+        if token.lstrip || token.rstrip || token.single_word || !token.special {
+            return Err(format!(
+                "added token `{content}` must have `special: true` and `lstrip`, `rstrip`, `single_word` false"
+            ));
+        }
+        if let Some(id) = ids.get(content.as_str()).filter(|id| **id != token.id) {
+            return Err(format!("added token `{content}` has id {} and the vocabulary gives it {id}", token.id));
+        }
+    }
+    let listed = entries.iter().map(|(token, id)| (token.as_str(), *id));
+    let added = added.iter().filter(outside).map(|token| (token.content.as_str(), token.id));
+    for (content, id) in listed.chain(added) {
+        match contents.get_mut(id as usize) {
+            None => {
+                return Err(format!(
+                    "token `{content}` has id {id}, but {num_tokens} tokens must have the ids 0 to {}",
+                    num_tokens - 1
+                ));
+            }
+            Some(Some(other)) => return Err(format!("tokens `{other}` and `{content}` both have id {id}")),
+            Some(slot) => *slot = Some(content),
+        }
+    }
+    // As many tokens as ids, none twice and none outside: so none is missing.
+    Ok(contents.into_iter().flatten().collect())
+}
+
+fn merges(model: &Model, ids: &Ids<'_>) -> std::result::Result<Merges, String> {
+    let entries = model.merges.as_deref().ok_or("the model has no `merges`")?;
+    let mut merges = Vec::with_capacity(entries.len());
+    let mut produced = String::new();
+    for (rank, merge) in entries.iter().enumerate() {
+        produced.clear();
+        produced.push_str(&merge.0);
+        produced.push_str(&merge.1);
+        let id_of = |token: &str| {
+            let (left, right) = (&merge.0, &merge.1);
+            ids.get(token).copied().ok_or_else(|| {
+                format!("merge {rank} (`{left}` and `{right}`) needs token `{token}`, which is not in the vocabulary")
+            })
+        };
+        merges.push(Merge { left: id_of(&merge.0)?, right: id_of(&merge.1)?, produced: id_of(&produced)? });
+    }
+    Ok(merges.into())
+}
+
+/// Lets text become a special token where merging says so: one that is a single byte, or the product of a merge.
+fn index_reachable_special_tokens(vocab: &mut Vocab, merges: &Merges) -> std::result::Result<(), String> {
+    for special in vocab.special_tokens().to_vec() {
+        let is_produced = merges.as_slice().iter().any(|merge| merge.produced == special.id);
+        let is_byte = special.content.chars().count() == 1 && bytes_of_chars(&special.content).is_some();
+        if !is_produced && !is_byte {
+            continue;
+        }
+        if !special.content.is_ascii() {
+            // Its content in UTF-8 and the bytes that its characters stand for differ, and a token has one meaning here.
+            return Err(format!("special token `{}` is also the token of other bytes", special.content));
+        }
+        vocab.index(special.id);
+    }
+    Ok(())
+}

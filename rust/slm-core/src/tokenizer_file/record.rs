@@ -1,0 +1,83 @@
+//! `training.json`: what a tokenizer was made from, and with what settings.
+
+use crate::corpus::{CorpusSpec, Documents, Format};
+use crate::error::Result;
+use crate::io::checksum::hex;
+use crate::tokenizer::{Parts, Tokenizer};
+use crate::train::{TrainOptions, Trained};
+use serde_json::{Value, json};
+
+/// The Unicode version of the character classes in split patterns: that of `regex-syntax`, and of `tokenizers` from 0.21.2 on.
+const UNICODE_VERSION: &str = "16.0.0";
+
+/// Makes a tokenizer of what training gave, with its record.
+///
+/// `spec` says which files were read; `None` if the documents came from memory.
+///
+/// # Errors
+/// Those of [`Tokenizer::new`].
+pub fn of_training(trained: Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) -> Result<Tokenizer> {
+    let record = record(&trained, options, spec);
+    let parts = Parts {
+        vocab: trained.vocab,
+        merges: trained.merges,
+        // The first special token ends documents unless one of the usual names is among them.
+        end_of_text: options.special_tokens.first().filter(|_| !has_usual_name(options)).cloned(),
+        training: Some(format!("{record:#}\n")),
+        ..Parts::default()
+    };
+    Tokenizer::new(options.pattern, parts)
+}
+
+fn has_usual_name(options: &TrainOptions) -> bool {
+    options.special_tokens.iter().any(|special| crate::tokenizer::END_OF_TEXT_NAMES.contains(&special.as_str()))
+}
+
+fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) -> Value {
+    json!({
+        "format": "slm.tokenizer",
+        "version": 1,
+        "config": {
+            "corpus": spec.map(corpus),
+            "vocab_size": options.vocab_size,
+            "pattern": options.pattern.name(),
+            "special_tokens": options.special_tokens,
+            "min_frequency": options.min_frequency,
+            "max_token_length": options.max_token_length,
+            "initial_alphabet": options.initial_alphabet,
+            "num_threads": options.num_threads,
+        },
+        "corpus": {
+            "files": trained.corpus.files,
+            "bytes": trained.corpus.text_bytes,
+            "documents": trained.corpus.documents,
+            "skipped": {"empty": trained.corpus.empty_documents},
+            "fingerprint": hex(trained.corpus.fingerprint),
+        },
+        "counts": {
+            "pretokens": trained.counts.pretokens,
+            "unique_pretokens": trained.counts.unique_pretokens,
+            "unique_bytes": trained.counts.unique_bytes,
+            "fingerprint": hex(trained.counts.fingerprint),
+        },
+        "vocab_size": trained.vocab.len(),
+        "merges": trained.merges.len(),
+        "unicode_version": UNICODE_VERSION,
+        "seconds": {"count": trained.count_seconds, "merge": trained.merge_seconds},
+        "created_by": concat!("slm ", env!("CARGO_PKG_VERSION")),
+    })
+}
+
+fn corpus(spec: &CorpusSpec) -> Value {
+    let format = match spec.format {
+        Format::Auto => "auto",
+        Format::Text => "text",
+        Format::Jsonl => "jsonl",
+    };
+    let (documents, separator) = match &spec.documents {
+        Documents::File => ("file", None),
+        Documents::Line => ("line", None),
+        Documents::Separator(separator) => ("separator", Some(separator)),
+    };
+    json!({"paths": spec.paths, "format": format, "documents": documents, "separator": separator, "field": spec.field})
+}

@@ -1,0 +1,183 @@
+//! From a tokenizer to its files, byte for byte as `tokenizers` would write `tokenizer.json` itself.
+
+use super::{CONFIG_FILE, TOKENIZER_FILE, TRAINING_FILE};
+use crate::byte_chars::chars_of_bytes;
+use crate::error::{Error, Result};
+use crate::io::durable;
+use crate::merges::Merge;
+use crate::pretokenize::Pattern;
+use crate::token::TokenId;
+use crate::tokenizer::Tokenizer;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::Path;
+
+/// Names by which a special token is known to begin a document or to fill up rows.
+const BEGIN_OF_TEXT_NAMES: [&str; 5] = ["<|begin_of_text|>", "<|startoftext|>", "<s>", "<bos>", "<|bos|>"];
+const PADDING_NAMES: [&str; 4] = ["<|pad|>", "<pad>", "[PAD]", "<|padding|>"];
+
+/// What `transformers` writes where a tokenizer sets no limit (`VERY_LARGE_INTEGER`, 1e30 as Python prints it).
+const NO_LENGTH_LIMIT: f64 = 1e30;
+
+/// Writes the tokenizer directory; what else is in `directory` stays.
+///
+/// Interrupted at any point it leaves the old tokenizer, none, or the new one. While the disk refuses to store, the old one.
+///
+/// # Errors
+/// [`Error::Io`] if the directory cannot be made or written.
+pub fn save(tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).map_err(Error::io(directory))?;
+    let vocab = serde_json::to_vec(&vocab_object(tokenizer)).map_err(|error| unwritable(&error))?;
+    let config = pretty(&config(tokenizer))?;
+    let special_tokens_map = pretty(&Value::Object(special_tokens_map(tokenizer)))?;
+    let merges = merges_text(tokenizer);
+    let tokenizer_json = to_json(tokenizer)?;
+    let mut files: Vec<(&str, &[u8])> = vec![
+        ("vocab.json", &vocab),
+        ("merges.txt", merges.as_bytes()),
+        (CONFIG_FILE, &config),
+        ("special_tokens_map.json", &special_tokens_map),
+    ];
+    match &tokenizer.parts().training {
+        Some(training) => files.push((TRAINING_FILE, training.as_bytes())),
+        // One of another tokenizer would lie about this one.
+        None => durable::remove_if_exists(&directory.join(TRAINING_FILE))?,
+    }
+    files.push((TOKENIZER_FILE, &tokenizer_json));
+    durable::write_together(directory, &files)
+}
+
+/// The content of `tokenizer.json`.
+///
+/// # Errors
+/// [`Error::Tokenizer`] if JSON cannot express it, which no tokenizer of this package causes.
+pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
+    let byte_level = |add_prefix_space: bool, use_regex: bool| {
+        json!({
+            "type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": true, "use_regex": use_regex
+        })
+    };
+    let pre_tokenizer = match tokenizer.pattern() {
+        Pattern::Gpt2 => byte_level(false, true),
+        pattern @ Pattern::Cl100k => json!({
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": pattern.regex()}, "behavior": "Isolated", "invert": false},
+                byte_level(false, false),
+            ],
+        }),
+    };
+    let merges: Vec<Value> = merge_chars(tokenizer).map(|(left, right)| json!([left, right])).collect();
+    let file = json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added_tokens(tokenizer),
+        "normalizer": null,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": tokenizer.parts().post_processor,
+        "decoder": byte_level(true, true),
+        "model": {
+            "type": "BPE",
+            "dropout": null,
+            "unk_token": null,
+            "continuing_subword_prefix": null,
+            "end_of_word_suffix": null,
+            "fuse_unk": false,
+            "byte_fallback": false,
+            "ignore_merges": tokenizer.parts().ignore_merges,
+            "vocab": vocab_object(tokenizer),
+            "merges": merges,
+        },
+    });
+    serde_json::to_vec_pretty(&file).map_err(|error| unwritable(&error))
+}
+
+/// Special tokens by id: readers number them by their order.
+fn added_tokens(tokenizer: &Tokenizer) -> Vec<Value> {
+    let mut special_tokens: Vec<_> = tokenizer.vocab().special_tokens().iter().collect();
+    special_tokens.sort_unstable_by_key(|special| special.id);
+    let entry = |id: TokenId, content: &str| {
+        json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })
+    };
+    special_tokens.into_iter().map(|special| entry(special.id, &special.content)).collect()
+}
+
+fn vocab_object(tokenizer: &Tokenizer) -> Value {
+    let vocab = tokenizer.vocab();
+    let object: Map<String, Value> =
+        (0..).zip(vocab.iter()).map(|(id, _)| (chars_of(tokenizer, id), id.into())).collect();
+    Value::Object(object)
+}
+
+/// A token as the byte-level files write it; a special token is written as it is.
+fn chars_of(tokenizer: &Tokenizer, id: TokenId) -> String {
+    match tokenizer.vocab().special_tokens().iter().find(|special| special.id == id) {
+        Some(special) => special.content.clone(),
+        None => chars_of_bytes(tokenizer.vocab().token(id).unwrap_or_default()),
+    }
+}
+
+fn merge_chars(tokenizer: &Tokenizer) -> impl Iterator<Item = (String, String)> {
+    let chars = |merge: &Merge| (chars_of(tokenizer, merge.left), chars_of(tokenizer, merge.right));
+    tokenizer.merges().into_iter().map(chars)
+}
+
+fn merges_text(tokenizer: &Tokenizer) -> String {
+    let mut text = String::from("#version: 0.2\n");
+    for (left, right) in merge_chars(tokenizer) {
+        text.extend([&left, " ", &right, "\n"]);
+    }
+    text
+}
+
+/// The special tokens by their role for `transformers`. Every one named must be in `tokenizer.json`, or it would be added anew.
+fn special_tokens_map(tokenizer: &Tokenizer) -> Map<String, Value> {
+    let special_tokens = tokenizer.vocab().special_tokens();
+    let named = |names: &[&str]| {
+        names.iter().find_map(|name| special_tokens.iter().find(|token| token.content == *name)).map(|token| token.id)
+    };
+    let end = tokenizer.end_of_text_id();
+    // A document follows the end of another, so without a token of its own its beginning is that end; padding likewise.
+    let roles = [
+        ("bos_token", named(&BEGIN_OF_TEXT_NAMES).or(end)),
+        ("eos_token", end),
+        ("pad_token", named(&PADDING_NAMES).or(end)),
+    ];
+    let content = |id: TokenId| special_tokens.iter().find(|token| token.id == id).map(|token| token.content.clone());
+    let mut map: Map<String, Value> =
+        roles.iter().filter_map(|(role, id)| Some(((*role).to_owned(), content((*id)?)?.into()))).collect();
+    let others: Vec<&str> = special_tokens
+        .iter()
+        .filter(|token| roles.iter().all(|(_, id)| *id != Some(token.id)))
+        .map(|token| token.content.as_str())
+        .collect();
+    if !others.is_empty() {
+        map.insert("additional_special_tokens".into(), json!(others));
+    }
+    map
+}
+
+fn config(tokenizer: &Tokenizer) -> Value {
+    let mut config = Map::new();
+    // Any more specific class makes `transformers` 5 replace the pre-tokenizer by that class's own.
+    config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+    config.insert("clean_up_tokenization_spaces".into(), false.into());
+    config.insert("model_max_length".into(), json!(NO_LENGTH_LIMIT));
+    config.insert("model_input_names".into(), json!(["input_ids", "attention_mask"]));
+    config.extend(special_tokens_map(tokenizer));
+    Value::Object(config)
+}
+
+fn pretty(value: &Value) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|error| unwritable(&error))?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+fn unwritable(error: &serde_json::Error) -> Error {
+    Error::Tokenizer(format!("the tokenizer cannot be written as JSON: {error}"))
+}

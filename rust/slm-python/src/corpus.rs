@@ -1,0 +1,147 @@
+//! Corpora from Python: paths, or any iterable of `str`.
+
+use crate::error::{guarded, utf8};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyString};
+use slm_core::corpus::{self, CorpusSpec, Documents, Format, NextDocuments, Source};
+use slm_core::error::{Error, Result};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of documents taken from an iterator at a time, so that the GIL is taken rarely.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Documents to read: files, or an iterable that is read once.
+#[pyclass(frozen, module = "slm._core")]
+pub struct Corpus(Kind);
+
+enum Kind {
+    Files { corpus: corpus::Corpus, spec: CorpusSpec },
+    Iterable(Py<PyAny>),
+}
+
+#[pymethods]
+impl Corpus {
+    /// Finds the files of a corpus; none is opened yet.
+    #[staticmethod]
+    fn from_paths(
+        py: Python<'_>,
+        paths: Vec<String>,
+        format: &str,
+        documents: &str,
+        separator: Option<String>,
+        field: String,
+    ) -> PyResult<Self> {
+        guarded(py, || {
+            let format = match format {
+                "auto" => Format::Auto,
+                "text" => Format::Text,
+                "jsonl" => Format::Jsonl,
+                other => return Err(unknown("format", other, "`auto`, `text` or `jsonl`")),
+            };
+            let documents = match (documents, separator) {
+                ("file", None) => Documents::File,
+                ("line", None) => Documents::Line,
+                ("separator", Some(separator)) => Documents::Separator(separator),
+                ("separator", None) => {
+                    return Err(Error::Config("`documents` is `separator`, so `separator` must be given".into()));
+                }
+                ("file" | "line", Some(_)) => {
+                    return Err(Error::Config(format!(
+                        "`separator` is given, so `documents` must be `separator`, not `{documents}`"
+                    )));
+                }
+                (other, _) => return Err(unknown("documents", other, "`file`, `line` or `separator`")),
+            };
+            let spec = CorpusSpec { paths, format, documents, field };
+            Ok(Self(Kind::Files { corpus: corpus::Corpus::open(&spec)?, spec }))
+        })
+    }
+
+    /// Takes documents from an iterable of `str`.
+    #[staticmethod]
+    fn from_iterable(iterable: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self(Kind::Iterable(iterable.try_iter()?.into_any().unbind())))
+    }
+
+    /// The files in the order they are read; empty for an iterable.
+    #[getter]
+    fn files(&self) -> Vec<PathBuf> {
+        match &self.0 {
+            Kind::Files { corpus, .. } => corpus.files().iter().map(|file| file.path.clone()).collect(),
+            Kind::Iterable(_) => Vec::new(),
+        }
+    }
+
+    /// Bytes of all files on disk; 0 for an iterable.
+    #[getter]
+    fn total_bytes(&self) -> u64 {
+        match &self.0 {
+            Kind::Files { corpus, .. } => corpus.total_bytes(),
+            Kind::Iterable(_) => 0,
+        }
+    }
+}
+
+impl Corpus {
+    /// How the files were asked for, if they are files.
+    pub fn spec(&self) -> Option<&CorpusSpec> {
+        match &self.0 {
+            Kind::Files { spec, .. } => Some(spec),
+            Kind::Iterable(_) => None,
+        }
+    }
+
+    /// Calls `work` with the documents. An exception of the iterable ends it and is raised here.
+    pub fn with_source<T>(&self, py: Python<'_>, work: impl FnOnce(Source<'_>) -> PyResult<T>) -> PyResult<T> {
+        match &self.0 {
+            Kind::Files { corpus, .. } => work(Source::Files(corpus)),
+            Kind::Iterable(iterable) => {
+                let raised = Arc::new(Mutex::new(None));
+                let outcome = work(Source::Memory(documents_of(iterable.clone_ref(py), Arc::clone(&raised))));
+                let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match (outcome, raised) {
+                    (Err(_), Some(error)) => Err(error),
+                    (outcome, _) => outcome,
+                }
+            }
+        }
+    }
+}
+
+/// Draws documents from an iterator on the reader's thread. An exception is left in `raised`, because the core knows of none.
+fn documents_of(iterator: Py<PyAny>, raised: Arc<Mutex<Option<PyErr>>>) -> Box<NextDocuments<'static>> {
+    let mut num_documents = 0_u64;
+    Box::new(move || -> Result<Option<Vec<String>>> {
+        Python::attach(|py| next_chunk(iterator.bind(py), &mut num_documents)).map_err(|error| {
+            *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            Error::Interrupted
+        })
+    })
+}
+
+fn next_chunk(iterator: &Bound<'_, PyAny>, num_documents: &mut u64) -> PyResult<Option<Vec<String>>> {
+    let mut iterator = iterator.cast::<PyIterator>()?.clone();
+    let (mut documents, mut num_bytes) = (Vec::new(), 0);
+    while num_bytes < CHUNK_BYTES {
+        let Some(document) = iterator.next() else { break };
+        let document = document?;
+        let Ok(text) = document.cast::<PyString>() else {
+            let kind = document.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "document {num_documents} of the iterable is {kind}, it must be str"
+            )));
+        };
+        let text = utf8(text, || format!("document {num_documents} of the iterable"))?;
+        // Empty documents count too: an iterable of only those must come to its end.
+        num_bytes += text.len() + 1;
+        *num_documents += 1;
+        documents.push(text.to_owned());
+    }
+    Ok(if documents.is_empty() { None } else { Some(documents) })
+}
+
+fn unknown(name: &str, value: &str, allowed: &str) -> Error {
+    Error::Config(format!("`{name}` is `{value}`, it must be {allowed}"))
+}

@@ -1,0 +1,185 @@
+//! The tokenizer in Python: text and arrays in, arrays and text out.
+
+use crate::error::{guarded, utf8};
+use crate::interruptible::interruptible;
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyList, PyString};
+use slm_core::token::TokenId;
+use slm_core::tokenizer::SpecialTokens;
+use slm_core::{tokenizer, tokenizer_file};
+use std::path::PathBuf;
+
+/// Bytes of text that are encoded at once, with the GIL held: less than a millisecond of work.
+const MAX_INLINE_BYTES: usize = 16 * 1024;
+
+/// Ids and offsets, as `encode_batch` gives them.
+type Arrays<'py> = (Bound<'py, PyArray1<TokenId>>, Bound<'py, PyArray1<u64>>);
+
+/// A byte-level BPE tokenizer.
+#[pyclass(frozen, module = "slm._core")]
+pub struct Tokenizer(pub tokenizer::Tokenizer);
+
+#[pymethods]
+impl Tokenizer {
+    /// Loads a tokenizer directory or a `tokenizer.json`.
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        interruptible(py, None, |_| tokenizer_file::load(&path)).map(Self)
+    }
+
+    /// Reads the content of a `tokenizer.json`, with the end-of-text token and `training.json` that its directory gave.
+    #[staticmethod]
+    #[pyo3(signature = (json, end_of_text=None, training=None))]
+    fn from_json(
+        py: Python<'_>,
+        json: PyBackedBytes,
+        end_of_text: Option<String>,
+        training: Option<String>,
+    ) -> PyResult<Self> {
+        interruptible(py, None, |_| tokenizer_file::from_json(&json, end_of_text, training)).map(Self)
+    }
+
+    /// The content of `tokenizer.json`.
+    fn to_json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        interruptible(py, None, |_| tokenizer_file::to_json(&self.0)).map(|json| PyBytes::new(py, &json))
+    }
+
+    /// Writes the tokenizer directory.
+    fn save(&self, py: Python<'_>, directory: PathBuf) -> PyResult<()> {
+        interruptible(py, None, |_| tokenizer_file::save(&self.0, &directory))
+    }
+
+    /// The ids of a text.
+    #[pyo3(signature = (text, parse_special=false) -> "numpy.typing.NDArray[numpy.uint32]")]
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        text: &Bound<'py, PyString>,
+        parse_special: bool,
+    ) -> PyResult<Bound<'py, PyArray1<TokenId>>> {
+        let text = utf8(text, || "the text".into())?;
+        let special_tokens = special_tokens(parse_special);
+        let ids = if text.len() <= MAX_INLINE_BYTES {
+            guarded(py, || self.0.encode(text, special_tokens))?
+        } else {
+            interruptible(py, None, |callback| self.0.encode_long(text, special_tokens, callback))?
+        };
+        Ok(ids.into_pyarray(py))
+    }
+
+    /// The ids of any bytes.
+    #[pyo3(signature = (bytes) -> "numpy.typing.NDArray[numpy.uint32]")]
+    fn encode_bytes<'py>(&self, py: Python<'py>, bytes: PyBackedBytes) -> PyResult<Bound<'py, PyArray1<TokenId>>> {
+        interruptible(py, None, |_| self.0.encode_bytes(&bytes)).map(|ids| ids.into_pyarray(py))
+    }
+
+    /// The ids of many texts in one array, and where each text starts in it.
+    #[pyo3(signature = (
+        texts: "list[str]", *, parse_special, num_threads, progress: "collections.abc.Callable[[Progress], object] | None"=None
+    ) -> "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]")]
+    fn encode_batch<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &Bound<'py, PyList>,
+        parse_special: bool,
+        num_threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Arrays<'py>> {
+        let mut backed = Vec::with_capacity(texts.len());
+        for (i, text) in texts.iter().enumerate() {
+            let text = text.cast_into::<PyString>()?;
+            utf8(&text, || format!("text {i} of the batch"))?;
+            backed.push(PyBackedStr::try_from(text)?);
+        }
+        let special_tokens = special_tokens(parse_special);
+        let encoded = interruptible(py, progress.as_ref(), |callback| {
+            self.0.encode_batch(&backed, special_tokens, num_threads, callback)
+        })?;
+        Ok((encoded.ids.into_pyarray(py), encoded.offsets.into_pyarray(py)))
+    }
+
+    /// The bytes that ids stand for.
+    #[pyo3(signature = (ids: "numpy.typing.NDArray[numpy.uint32]"))]
+    fn decode_bytes<'py>(&self, py: Python<'py>, ids: PyReadonlyArray1<'py, TokenId>) -> PyResult<Bound<'py, PyBytes>> {
+        let ids = ids.as_slice()?;
+        guarded(py, || self.0.decode(ids)).map(|bytes| PyBytes::new(py, &bytes))
+    }
+
+    /// The text that ids stand for; what is not UTF-8 in it becomes U+FFFD.
+    #[pyo3(signature = (ids: "numpy.typing.NDArray[numpy.uint32]"))]
+    fn decode(&self, py: Python<'_>, ids: PyReadonlyArray1<'_, TokenId>) -> PyResult<String> {
+        let ids = ids.as_slice()?;
+        guarded(py, || self.0.decode(ids)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The bytes of one token.
+    fn token_bytes<'py>(&self, py: Python<'py>, id: TokenId) -> PyResult<Bound<'py, PyBytes>> {
+        match self.0.vocab().token(id) {
+            Some(token) => Ok(PyBytes::new(py, token)),
+            None => Err(PyIndexError::new_err(format!(
+                "token id {id} is not in the vocabulary of {} tokens",
+                self.0.vocab().len()
+            ))),
+        }
+    }
+
+    /// How many bytes each token decodes to, 0 for special tokens.
+    #[pyo3(signature = () -> "numpy.typing.NDArray[numpy.int64]")]
+    fn token_lengths<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
+        self.0.token_lengths().into_pyarray(py)
+    }
+
+    /// Tokens that the merges do not make of their own bytes.
+    #[pyo3(signature = () -> "numpy.typing.NDArray[numpy.uint32]")]
+    fn unreachable_tokens<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<TokenId>>> {
+        interruptible(py, None, |_| Ok(self.0.unreachable_tokens())).map(|ids| ids.into_pyarray(py))
+    }
+
+    /// The merges by rank: left, right and produced id of each.
+    fn merges(&self) -> Vec<(TokenId, TokenId, TokenId)> {
+        self.0.merges().into_iter().map(|merge| (merge.left, merge.right, merge.produced)).collect()
+    }
+
+    /// The number of tokens, special ones included.
+    #[getter]
+    fn vocab_size(&self) -> usize {
+        self.0.vocab().len()
+    }
+
+    /// The name of the split pattern.
+    #[getter]
+    fn pattern(&self) -> &'static str {
+        self.0.pattern().name()
+    }
+
+    /// The identity of vocabulary, merges, pattern and special tokens.
+    #[getter]
+    fn fingerprint(&self) -> &str {
+        self.0.fingerprint()
+    }
+
+    /// The special tokens by content and id.
+    #[getter]
+    fn special_tokens(&self) -> Vec<(String, TokenId)> {
+        self.0.vocab().special_tokens().iter().map(|special| (special.content.clone(), special.id)).collect()
+    }
+
+    /// The id that ends a document, if there is one.
+    #[getter]
+    fn end_of_text_id(&self) -> Option<TokenId> {
+        self.0.end_of_text_id()
+    }
+
+    /// The content of `training.json`, if there is one.
+    #[getter]
+    fn training(&self) -> Option<&str> {
+        self.0.parts().training.as_deref()
+    }
+}
+
+fn special_tokens(parse_special: bool) -> SpecialTokens {
+    if parse_special { SpecialTokens::Parsed } else { SpecialTokens::AsText }
+}
