@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -23,9 +23,7 @@ from slm.checkpoint.weights import read_weights
 from slm.config.model import ModelConfig
 from slm.errors import CheckpointError, TokenizerError
 from slm.model.transformer import Transformer
-
-if TYPE_CHECKING:
-    from slm.tokenizer import Tokenizer
+from slm.tokenizer import Tokenizer
 
 FORMAT = "slm.model"
 FORMAT_VERSION = 1
@@ -91,8 +89,6 @@ def save_model(
     fingerprint = None
     token_ids: TokenIds = {}
     if tokenizer_dir is not None:
-        from slm.tokenizer import Tokenizer
-
         tokenizer = Tokenizer.load(tokenizer_dir)
         _check_vocabulary(tokenizer, model.config, str(tokenizer_dir))
         fingerprint = tokenizer.fingerprint
@@ -130,7 +126,7 @@ def load_model(
     return model.eval()
 
 
-def load_tokenizer(directory: str | os.PathLike[str]) -> "Tokenizer":
+def load_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     """Read the tokenizer of a model directory and check that it is the one the model was trained with.
 
     Raises:
@@ -145,8 +141,6 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> "Tokenizer":
             f"`{source}` has no `tokenizer.json`, so the model can read and write ids but no text\n\n"
             "hint: save the model with `tokenizer_dir`, or copy the tokenizer's files into the directory"
         )
-    from slm.tokenizer import Tokenizer
-
     tokenizer = Tokenizer.load(source)
     _check_vocabulary(tokenizer, config, str(source))
     expected = tokenizer_fingerprint(source)
@@ -278,7 +272,7 @@ def _fill(
     durable.write_json(staged / CONFIG_FILE, to_config_json(config, dtype=dtype, token_ids=token_ids))
 
 
-def _check_vocabulary(tokenizer: "Tokenizer", config: ModelConfig, place: str) -> None:
+def _check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, place: str) -> None:
     if tokenizer.vocab_size > config.vocab_size:
         raise TokenizerError(
             f"the tokenizer in `{place}` has {tokenizer.vocab_size} tokens, the model has room for `vocab_size` "

@@ -116,7 +116,7 @@ def _weight_files(source: Path) -> list[Path]:
     strange = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
     if not names or strange:
         found = f"names `{strange[0]}` as a weight file" if strange else "names no weight files"
-        raise CheckpointError(f"`{source / INDEX_FILE}` {found}\n\nhint: copy it again from where the model was saved")
+        raise CheckpointError(f"`{source / INDEX_FILE}` {found}\n\nhint: copy it again from where it was saved")
     missing = [name for name in names if not (source / name).exists()]
     if missing:
         raise CheckpointError(
@@ -142,6 +142,7 @@ def _token_ids(source: Path) -> TokenIds:
         listed = ids if isinstance(ids, list) else [ids]
         if ids is not None and not all(isinstance(one, int) and not isinstance(one, bool) for one in listed):
             raise CheckpointError(
-                f"`{source / CONFIG_FILE}` sets `{key}` to {ids!r}, which is no token id\n\nhint: write a number or null"
+                f"`{source / CONFIG_FILE}` sets `{key}` to {ids!r}, which is no token id\n\n"
+                "hint: write a number, a list of numbers or null"
             )
     return token_ids
