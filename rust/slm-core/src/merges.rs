@@ -33,6 +33,11 @@ impl Merges {
         self.0.is_empty()
     }
 
+    /// Every merge, by rank.
+    pub fn iter(&self) -> std::slice::Iter<'_, Merge> {
+        self.0.iter()
+    }
+
     /// The merges by rank.
     pub fn as_slice(&self) -> &[Merge] {
         &self.0

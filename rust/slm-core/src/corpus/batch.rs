@@ -1,9 +1,20 @@
 //! Documents to batches: text of about a mebibyte, cut so that each part can be pretokenized alone.
 
-use crate::corpus::Source;
-use crate::error::Result;
+use crate::corpus::decompress::Utf8Blocks;
+use crate::corpus::documents::{self, Sink};
+use crate::corpus::{Corpus, Documents, Source, floor_char_boundary};
+use crate::error::{Error, Result};
 use crate::pretokenize::Pattern;
 use crate::progress::Stop;
+use std::cell::Cell;
+use std::rc::Rc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A batch is handed on once it has this much text.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A document from memory is taken in pieces of this size, so that a long one needs no second copy of itself.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A document, or a part of one, in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +34,8 @@ pub struct Span {
 pub struct Batch {
     /// Its place in the stream, from 0. Spans of batches in this order are the documents in order.
     pub index: u64,
-    /// Valid UTF-8, and every span of it is too.
-    pub text: Vec<u8>,
+    /// The text of all spans, one after another.
+    pub text: String,
     /// The documents in `text`, in order; none is empty.
     pub spans: Vec<Span>,
     /// Bytes of the files (of the text, for documents in memory) consumed since the batch before; for progress.
@@ -34,15 +45,14 @@ pub struct Batch {
 impl Batch {
     /// The text of a span.
     pub fn str(&self, span: Span) -> &str {
-        // Checked once by the reader; checking again costs less than a hundredth of pretokenizing.
-        std::str::from_utf8(&self.text[span.start..span.end]).expect("the reader makes spans of valid UTF-8")
+        &self.text[span.start..span.end]
     }
 }
 
 /// What was read, once all of it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadSummary {
-    /// Files opened.
+    /// Files read; 0 for documents in memory.
     pub files: u64,
     /// Documents with text.
     pub documents: u64,
@@ -56,17 +66,170 @@ pub struct ReadSummary {
 
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`.
+/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`, or the longest JSON line.
 ///
 /// # Errors
-/// [`crate::error::Error::Io`] with the path; [`crate::error::Error::Data`] for text that is not UTF-8, JSON lines that are malformed or lack the field, a
-/// truncated archive (each with file and place), or a corpus without any text; those of `emit`; `Interrupted`.
+/// [`Error::Io`] with the path; [`Error::Data`] for text that is not UTF-8, a truncated or corrupt archive, JSON lines that are
+/// malformed or lack the field (each with file and place), or a corpus without any text; those of `emit` and of a source in
+/// memory; [`Error::Interrupted`].
 pub fn read_batches(
     source: Source<'_>,
     pattern: Pattern,
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
-    let _ = (source, pattern, stop, emit);
-    todo!()
+    let mut batcher = Batcher::new(pattern, stop, emit);
+    match source {
+        Source::Files(corpus) => read_files(corpus, &mut batcher)?,
+        Source::Memory(mut next) => {
+            while let Some(documents) = next()? {
+                for document in documents {
+                    batcher.bytes_read.update(|bytes| bytes + document.len() as u64);
+                    let mut rest = document.as_str();
+                    while !rest.is_empty() {
+                        let (piece, after) = rest.split_at(floor_char_boundary(rest, PIECE_BYTES));
+                        batcher.push(piece)?;
+                        rest = after;
+                    }
+                    batcher.end_document()?;
+                }
+            }
+        }
+    }
+    batcher.finish()
+}
+
+fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
+    for file in &corpus.files {
+        let mut blocks = Utf8Blocks::open(file, &batcher.bytes_read)?;
+        match &corpus.documents {
+            _ if file.is_jsonl => documents::read_jsonl(&mut blocks, &file.path, &corpus.field, batcher)?,
+            Documents::File => documents::read_file(&mut blocks, batcher)?,
+            Documents::Line => documents::read_lines(&mut blocks, batcher)?,
+            Documents::Separator(separator) => documents::read_separated(&mut blocks, separator, batcher)?,
+        }
+        batcher.summary.files += 1;
+    }
+    Ok(())
+}
+
+/// Fills a batch and hands it on.
+struct Batcher<'a> {
+    pattern: Pattern,
+    stop: &'a Stop,
+    emit: &'a mut dyn FnMut(Batch) -> Result<()>,
+    batch: Batch,
+    /// Where the open document starts in the batch, and whether it began in a batch before.
+    document_start: usize,
+    is_continued: bool,
+    /// Bytes of the open document.
+    document_bytes: u64,
+    /// The length of `batch.text` from which on it is handed on, or a cut is searched.
+    full_at: usize,
+    bytes_read: Rc<Cell<u64>>,
+    bytes_reported: u64,
+    summary: ReadSummary,
+    hasher: Xxh3,
+}
+
+impl<'a> Batcher<'a> {
+    fn new(pattern: Pattern, stop: &'a Stop, emit: &'a mut dyn FnMut(Batch) -> Result<()>) -> Self {
+        Self {
+            pattern,
+            stop,
+            emit,
+            batch: Batch::default(),
+            document_start: 0,
+            is_continued: false,
+            document_bytes: 0,
+            full_at: BATCH_BYTES,
+            bytes_read: Rc::default(),
+            bytes_reported: 0,
+            summary: ReadSummary::default(),
+            hasher: Xxh3::new(),
+        }
+    }
+
+    fn span_to(&self, end: usize, ends_document: bool) -> Span {
+        Span { start: self.document_start, end, begins_document: !self.is_continued, ends_document }
+    }
+
+    /// Makes room in a full batch while a document is open.
+    fn hand_on_open(&mut self) -> Result<()> {
+        let open = &self.batch.text[self.document_start..];
+        let cut = if open.len() < BATCH_BYTES / 2 { 0 } else { self.pattern.safe_cut(open.as_bytes()) };
+        if cut > 0 {
+            let end = self.document_start + cut;
+            self.batch.spans.push(self.span_to(end, false));
+            self.is_continued = true;
+            self.hand_on(end)
+        } else if self.document_start > 0 {
+            self.hand_on(self.document_start)
+        } else {
+            // One long pretoken, so far: look again at twice the length, so that the searches add up to the length only.
+            self.full_at = 2 * self.batch.text.len();
+            Ok(())
+        }
+    }
+
+    /// Hands on the text before `end` and keeps the rest, which is part of the open document.
+    fn hand_on(&mut self, end: usize) -> Result<()> {
+        self.stop.check()?;
+        let mut text = String::with_capacity(BATCH_BYTES + PIECE_BYTES);
+        text.push_str(&self.batch.text[end..]);
+        let mut batch = std::mem::replace(&mut self.batch, Batch { text, ..Batch::default() });
+        batch.text.truncate(end);
+        let bytes_read = self.bytes_read.get();
+        batch.bytes_read = bytes_read - self.bytes_reported;
+        self.bytes_reported = bytes_read;
+        self.batch.index = batch.index + 1;
+        self.document_start = 0;
+        self.full_at = BATCH_BYTES.max(2 * self.batch.text.len());
+        (self.emit)(batch)
+    }
+
+    fn finish(mut self) -> Result<ReadSummary> {
+        if !self.batch.text.is_empty() {
+            self.hand_on(self.batch.text.len())?;
+        }
+        if self.summary.documents == 0 {
+            return Err(Error::Data(format!(
+                "the corpus has no text: {} files, {} documents, all of them empty\n\nhint: check the paths, and the field of jsonl files",
+                self.summary.files, self.summary.empty_documents
+            )));
+        }
+        self.summary.fingerprint = self.hasher.digest();
+        Ok(self.summary)
+    }
+}
+
+impl Sink for Batcher<'_> {
+    fn push(&mut self, text: &str) -> Result<()> {
+        self.hasher.update(text.as_bytes());
+        self.document_bytes += text.len() as u64;
+        self.batch.text.push_str(text);
+        if self.batch.text.len() >= self.full_at {
+            self.hand_on_open()?;
+        }
+        Ok(())
+    }
+
+    fn end_document(&mut self) -> Result<()> {
+        if self.document_bytes == 0 {
+            self.summary.empty_documents += 1;
+            return Ok(());
+        }
+        self.hasher.update(&self.document_bytes.to_le_bytes());
+        self.summary.documents += 1;
+        self.summary.text_bytes += self.document_bytes;
+        let end = self.batch.text.len();
+        self.batch.spans.push(self.span_to(end, true));
+        self.document_start = end;
+        self.document_bytes = 0;
+        self.is_continued = false;
+        if end >= BATCH_BYTES {
+            self.hand_on(end)?;
+        }
+        Ok(())
+    }
 }

@@ -1,6 +1,158 @@
 //! Paths, directories and globs to the list of files.
+
 use crate::corpus::{CorpusFile, Format};
-use crate::error::Result;
-pub(super) fn find(_paths: &[String], _format: Format) -> Result<Vec<CorpusFile>> {
-    todo!()
+use crate::error::{Error, Result};
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The files behind `paths`, in the order given; those of a directory or a glob in order of their names.
+pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> {
+    let mut files = Vec::new();
+    for path in paths {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => walk(Path::new(path), format, &mut files)?,
+            Ok(metadata) => files.push(file(PathBuf::from(path), &metadata, format)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '?', '[']) => {
+                expand(path, format, &mut files)?;
+            }
+            Err(error) => return Err(Error::io(path)(error)),
+        }
+    }
+    if files.is_empty() {
+        let place = match paths {
+            [] => "no path was given".to_owned(),
+            _ => format!(
+                "nothing but hidden files in {}",
+                paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        return Err(Error::Data(format!(
+            "the corpus has no files: {place}\n\nhint: give text or jsonl files, directories that hold some, or globs such as `docs/**/*.txt`"
+        )));
+    }
+    Ok(files)
+}
+
+fn file(path: PathBuf, metadata: &Metadata, format: Format) -> CorpusFile {
+    let is_jsonl = match format {
+        Format::Auto => is_named_jsonl(&path),
+        Format::Text => false,
+        Format::Jsonl => true,
+    };
+    CorpusFile { path, bytes: if metadata.is_file() { metadata.len() } else { 0 }, is_jsonl }
+}
+
+fn is_named_jsonl(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    [".jsonl", ".ndjson"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// The files below a directory. Links to files count, links to directories do not, as they may lead in circles.
+fn walk(directory: &Path, format: Format, files: &mut Vec<CorpusFile>) -> Result<()> {
+    let entries =
+        fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(Error::io(directory))?;
+    let mut paths: Vec<PathBuf> =
+        entries.into_iter().map(|entry| entry.path()).filter(|path| !is_hidden(path)).collect();
+    paths.sort_unstable();
+    for path in paths {
+        let is_link = fs::symlink_metadata(&path).map_err(Error::io(&path))?.is_symlink();
+        let metadata = fs::metadata(&path).map_err(Error::io(&path))?;
+        if metadata.is_file() {
+            files.push(file(path, &metadata, format));
+        } else if metadata.is_dir() && !is_link {
+            walk(&path, format, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// The files that a glob matches; wildcards do not match hidden names.
+fn expand(pattern: &str, format: Format, files: &mut Vec<CorpusFile>) -> Result<()> {
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
+    let matches = glob::glob_with(pattern, options).map_err(|error| {
+        Error::Config(format!("`{pattern}` is not a glob: {error}\n\nhint: write `[[]` for a bracket in a file name"))
+    })?;
+    let before = files.len();
+    for path in matches {
+        let path = path.map_err(|error| {
+            let path = error.path().to_owned();
+            Error::io(path)(error.into())
+        })?;
+        let metadata = fs::metadata(&path).map_err(Error::io(&path))?;
+        if metadata.is_file() {
+            files.push(file(path, &metadata, format));
+        }
+    }
+    if files.len() == before {
+        return Err(Error::io(pattern)(io::Error::new(io::ErrorKind::NotFound, "no file matches this glob")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(files: &[CorpusFile], root: &Path) -> Vec<String> {
+        files.iter().map(|file| file.path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/")).collect()
+    }
+
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["b.txt", "a/c.jsonl", "a/.hidden", "a/B.NDJSON.gz", ".git/config", "d.jsonl.zst"] {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_directory_is_read_in_order_of_names_without_hidden_entries() {
+        let root = tree();
+        let files = find(&[root.path().to_str().unwrap().to_owned()], Format::Auto).unwrap();
+        assert_eq!(names(&files, root.path()), ["a/B.NDJSON.gz", "a/c.jsonl", "b.txt", "d.jsonl.zst"]);
+        assert_eq!(files.iter().map(|file| file.is_jsonl).collect::<Vec<_>>(), [true, true, false, true]);
+        assert_eq!(files[2].bytes, 5);
+    }
+
+    #[test]
+    fn a_glob_finds_files_below_and_paths_stay_in_the_order_given() {
+        let root = tree();
+        let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+        let files = find(&[path("d.jsonl.zst"), path("**/*.jsonl"), path("b.txt")], Format::Text).unwrap();
+        assert_eq!(names(&files, root.path()), ["d.jsonl.zst", "a/c.jsonl", "b.txt"]);
+        assert!(files.iter().all(|file| !file.is_jsonl));
+    }
+
+    #[test]
+    fn a_missing_path_and_a_glob_without_matches_are_not_found() {
+        let root = tree();
+        for name in ["none.txt", "*.csv"] {
+            let path = root.path().join(name);
+            let error = find(&[path.to_str().unwrap().to_owned()], Format::Auto).unwrap_err();
+            assert!(
+                matches!(&error, Error::Io { path: named, source } if *named == path && source.kind() == io::ErrorKind::NotFound)
+            );
+        }
+    }
+
+    #[test]
+    fn no_files_at_all_are_an_error_that_names_the_paths() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(".hidden"), "text").unwrap();
+        let path = root.path().to_str().unwrap().to_owned();
+        let error = find(std::slice::from_ref(&path), Format::Auto).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("the corpus has no files: nothing but hidden files in `{path}`")),
+            "{error}"
+        );
+        assert!(find(&[], Format::Auto).unwrap_err().to_string().contains("no path was given"));
+    }
 }

@@ -144,3 +144,8 @@ impl Source<'_> {
         }
     }
 }
+
+/// The last character border of `text` that is not after `at`.
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    if at >= text.len() { text.len() } else { (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0) }
+}

@@ -1,9 +1,15 @@
 //! Pretokenizing: cutting a document into the pieces that merges never cross.
 //!
 //! A pattern is named after the tokenizer that made it known. Each is a regular expression, which is what files carry, and a
-//! hand-written scanner that must find the same pieces.
+//! hand-written scanner that must find the same pieces: a test compares the two for every code point and for random text.
+
+mod blocks;
+mod cl100k;
+mod classes;
+mod gpt2;
 
 use crate::error::{Error, Result};
+use classes::{Class, Classes, length_of_lead};
 use std::str::FromStr;
 
 /// A way to cut documents into pretokens.
@@ -32,28 +38,100 @@ impl Pattern {
     pub const fn regex(self) -> &'static str {
         match self {
             Self::Gpt2 => r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-            Self::Cl100k => {
-                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-            }
+            Self::Cl100k => concat!(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
+                r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            ),
         }
     }
 
     /// The pretokens of a document, one after another; together they are the document.
+    ///
+    /// ```
+    /// use slm_core::pretokenize::Pattern;
+    /// let pretokens: Vec<_> = Pattern::Gpt2.split("it's  2 o'clock").collect();
+    /// assert_eq!(pretokens, ["it", "'s", " ", " 2", " o", "'", "clock"]);
+    /// ```
     pub fn split(self, text: &str) -> impl Iterator<Item = &str> {
-        std::iter::once(text)
+        let mut ends = Ends::new(self, text);
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let end = ends.next(start)?;
+            let pretoken = &text[start..end];
+            start = end;
+            Some(pretoken)
+        })
     }
 
-    /// Calls `f` with each pretoken; the fastest way through a document.
+    /// Calls `f` with each pretoken of a document.
     pub fn for_each<'a>(self, text: &'a str, mut f: impl FnMut(&'a str)) {
-        self.split(text).for_each(&mut f);
+        self.for_each_range(text, |start, end| f(&text[start..end]));
+    }
+
+    /// Calls `f` with where each pretoken of a document starts and ends; the fastest way through a document.
+    #[inline]
+    pub fn for_each_range(self, text: &str, mut f: impl FnMut(usize, usize)) {
+        let bytes = text.as_bytes();
+        let mut start = 0;
+        match self {
+            Self::Gpt2 => {
+                let mut starts = gpt2::Starts::new(bytes);
+                while let Some((offset, mut mask)) = starts.next() {
+                    while mask != 0 {
+                        let end = offset + mask.trailing_zeros() as usize;
+                        mask &= mask - 1;
+                        f(start, end);
+                        start = end;
+                    }
+                }
+                if start < bytes.len() {
+                    f(start, bytes.len());
+                }
+            }
+            Self::Cl100k => {
+                let classes = Classes::new();
+                while start < bytes.len() {
+                    let end = cl100k::end_of_pretoken(bytes, classes, start);
+                    f(start, end);
+                    start = end;
+                }
+            }
+        }
     }
 
     /// The last place where `text`, the beginning of a longer document, can be cut so that pretokenizing both parts alone
     /// equals pretokenizing the whole; 0 if it has none.
     ///
     /// `text` is valid UTF-8 but for a character that may be cut off at its end.
+    ///
+    /// A cut is safe for all patterns where a letter or a number is followed by a character of another class, and where
+    /// anything else is followed by whitespace that is no line end. No pretoken goes on there; none looks back, so the second
+    /// part is cut as it was; and what looks ahead, `(?!\S)` and contractions, sees what it saw, as the first part does not
+    /// end in whitespace and a contraction is letters after a `'`. (A line end can belong to the punctuation before it.)
     pub fn safe_cut(self, text: &[u8]) -> usize {
-        let _ = text;
+        let classes = Classes::new();
+        let start_of_last = |end: usize| (0..end).rev().find(|&at| text[at] & 0xC0 != 0x80).unwrap_or(0);
+        let mut next = start_of_last(text.len());
+        if text.get(next).is_none_or(|&lead| next + length_of_lead(lead) > text.len()) {
+            next = start_of_last(next);
+        }
+        if next == 0 {
+            return 0;
+        }
+        let mut class_of_next = classes.at(text, next).0;
+        while next > 0 {
+            let at = start_of_last(next);
+            let class = classes.at(text, at).0;
+            let is_safe = match class {
+                Class::Letter | Class::Number => class != class_of_next,
+                Class::Other => class_of_next == Class::Space && !matches!(text[next], b'\r' | b'\n'),
+                Class::Space => false,
+            };
+            if is_safe {
+                return next;
+            }
+            (next, class_of_next) = (at, class);
+        }
         0
     }
 }
@@ -66,5 +144,79 @@ impl FromStr for Pattern {
             let names = Self::ALL.map(|pattern| format!("`{}`", pattern.name())).join(", ");
             Error::Config(format!("no pattern is called `{name}`\n\nhint: the patterns are {names}"))
         })
+    }
+}
+
+/// Where pretokens end, one at a time.
+enum Ends<'a> {
+    Gpt2 { text: &'a [u8], starts: gpt2::Starts<'a>, offset: usize, mask: u64 },
+    Cl100k { text: &'a [u8], classes: Classes },
+}
+
+impl<'a> Ends<'a> {
+    fn new(pattern: Pattern, text: &'a str) -> Self {
+        let text = text.as_bytes();
+        match pattern {
+            Pattern::Gpt2 => Self::Gpt2 { text, starts: gpt2::Starts::new(text), offset: 0, mask: 0 },
+            Pattern::Cl100k => Self::Cl100k { text, classes: Classes::new() },
+        }
+    }
+
+    /// The end of the pretoken that starts at `start`, or `None` at the end of the text.
+    fn next(&mut self, start: usize) -> Option<usize> {
+        match self {
+            Self::Gpt2 { text, starts, offset, mask } => {
+                while *mask == 0 {
+                    match starts.next() {
+                        Some(next) => (*offset, *mask) = next,
+                        None => return (start < text.len()).then_some(text.len()),
+                    }
+                }
+                let end = *offset + mask.trailing_zeros() as usize;
+                *mask &= *mask - 1;
+                Some(end)
+            }
+            Self::Cl100k { text, classes } => {
+                (start < text.len()).then(|| cl100k::end_of_pretoken(text, *classes, start))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_document_has_no_pretokens() {
+        for pattern in Pattern::ALL {
+            assert_eq!(pattern.split("").next(), None);
+        }
+    }
+
+    #[test]
+    fn a_name_gives_its_pattern_and_another_an_error_that_lists_them() {
+        assert_eq!("cl100k".parse::<Pattern>().unwrap(), Pattern::Cl100k);
+        let error = "gpt4".parse::<Pattern>().unwrap_err().to_string();
+        assert_eq!(error, "no pattern is called `gpt4`\n\nhint: the patterns are `gpt2`, `cl100k`");
+    }
+
+    #[test]
+    fn cuts_are_found_at_word_ends_and_not_inside_whitespace_or_contractions() {
+        let cut = |text: &str| Pattern::Gpt2.safe_cut(text.as_bytes());
+        assert_eq!(cut("one two"), 3);
+        assert_eq!(cut("one \n"), 3);
+        assert_eq!(cut("it's"), 2);
+        assert_eq!(cut("one"), 0);
+        assert_eq!(cut("!\n"), 0);
+        assert_eq!(cut(""), 0);
+    }
+
+    #[test]
+    fn a_character_cut_off_at_the_end_is_no_place_to_cut() {
+        let text = "one…".as_bytes();
+        assert_eq!(Pattern::Gpt2.safe_cut(text), 3);
+        assert_eq!(Pattern::Gpt2.safe_cut(&text[..5]), 0);
+        assert_eq!(Pattern::Gpt2.safe_cut(&text[3..5]), 0);
     }
 }

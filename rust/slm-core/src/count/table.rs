@@ -1,0 +1,269 @@
+//! Pretokens and their counts.
+//!
+//! Nearly all occurrences are of short pretokens, so those live in the table itself: 15 bytes and a length make two words, which
+//! one comparison tells apart and one multiplication hashes, and no pointer is followed. Longer ones are in an arena.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// The longest pretoken that fits into a slot.
+const SHORT_BYTES: usize = 15;
+
+/// Masks that keep the first bytes of a little-endian word of 16.
+const FIRST_BYTES: [u128; SHORT_BYTES + 1] = {
+    let mut masks = [0; SHORT_BYTES + 1];
+    let mut length = 0;
+    while length <= SHORT_BYTES {
+        masks[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    masks
+};
+
+/// A short pretoken in two words: bytes from the lowest up, and the length in the highest byte. Zero is an empty slot.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Key {
+    low: u64,
+    high: u64,
+}
+
+impl Key {
+    /// The pretoken at `text[start..end]`, of which there are 1 to 15 bytes.
+    #[inline]
+    fn new(text: &[u8], start: usize, end: usize) -> Self {
+        let length = end - start;
+        let mut bytes = [0; 16];
+        if let Some(following) = text.get(start..start + 16) {
+            bytes.copy_from_slice(following);
+        } else {
+            bytes[..length].copy_from_slice(&text[start..end]);
+        }
+        let word = u128::from_le_bytes(bytes) & FIRST_BYTES[length] | (length as u128) << 120;
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        Self { low: word as u64, high: (word >> 64) as u64 }
+    }
+
+    /// Multiplies the halves into 128 bits and folds them, as wyhash does. The seeds are digits of pi.
+    #[inline]
+    fn hash(self) -> u64 {
+        let product = u128::from(self.low ^ 0x243F_6A88_85A3_08D3) * u128::from(self.high ^ 0x1319_8A2E_0370_7344);
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        {
+            product as u64 ^ (product >> 64) as u64
+        }
+    }
+
+    fn bytes(self) -> ([u8; 16], usize) {
+        ((u128::from(self.high) << 64 | u128::from(self.low)).to_le_bytes(), (self.high >> 56) as usize)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    key: Key,
+    count: u64,
+}
+
+struct Long {
+    start: usize,
+    length: usize,
+    count: u64,
+}
+
+/// How often each pretoken occurs. Counts are 64 bits wide and are taken not to overflow.
+#[derive(Default)]
+pub struct PretokenCounts {
+    /// Open addressing with linear probing; the length is a power of two, or 0 before the first pretoken.
+    slots: Vec<Slot>,
+    /// Slots in use.
+    used: usize,
+    /// How far a hash is shifted to become a place in `slots`.
+    shift: u32,
+    long: HashTable<Long>,
+    arena: Vec<u8>,
+}
+
+impl PretokenCounts {
+    /// Counts `count` more of a pretoken.
+    pub fn add(&mut self, pretoken: &[u8], count: u64) {
+        if pretoken.is_empty() || count == 0 {
+            return;
+        }
+        if pretoken.len() <= SHORT_BYTES {
+            self.add_short(Key::new(pretoken, 0, pretoken.len()), count);
+        } else {
+            self.add_long(pretoken, count);
+        }
+    }
+
+    /// Counts the pretoken at `text[start..end]`, which is not empty. What follows it may be loaded, but does not matter.
+    #[inline]
+    pub(super) fn add_range(&mut self, text: &[u8], start: usize, end: usize) {
+        if end - start <= SHORT_BYTES {
+            self.add_short(Key::new(text, start, end), 1);
+        } else {
+            self.add_long(&text[start..end], 1);
+        }
+    }
+
+    #[inline]
+    fn add_short(&mut self, key: Key, count: u64) {
+        if self.used * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let mask = self.slots.len() - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "the shift leaves fewer bits than a usize has")]
+        let mut at = (key.hash() >> self.shift) as usize;
+        loop {
+            let slot = &mut self.slots[at & mask];
+            if slot.key == key {
+                slot.count += count;
+                return;
+            }
+            if slot.key == Key::default() {
+                *slot = Slot { key, count };
+                self.used += 1;
+                return;
+            }
+            at += 1;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let length = (self.slots.len() * 2).max(1 << 12);
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); length]);
+        self.shift = 64 - length.trailing_zeros();
+        self.used = 0;
+        for slot in old {
+            if slot.key != Key::default() {
+                self.add_short(slot.key, slot.count);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn add_long(&mut self, pretoken: &[u8], count: u64) {
+        let Self { long, arena, .. } = self;
+        let same = |entry: &Long| {
+            entry.length == pretoken.len() && arena[entry.start..entry.start + entry.length] == *pretoken
+        };
+        if let Some(entry) = long.find_mut(xxh3_64(pretoken), same) {
+            entry.count += count;
+            return;
+        }
+        let entry = Long { start: arena.len(), length: pretoken.len(), count };
+        arena.extend_from_slice(pretoken);
+        long.insert_unique(xxh3_64(pretoken), entry, |entry| xxh3_64(&arena[entry.start..entry.start + entry.length]));
+    }
+
+    /// Adds the counts of another table.
+    pub fn absorb(&mut self, mut other: Self) {
+        if other.len() > self.len() {
+            std::mem::swap(self, &mut other);
+        }
+        for slot in &other.slots {
+            if slot.key != Key::default() {
+                self.add_short(slot.key, slot.count);
+            }
+        }
+        for entry in &other.long {
+            self.add_long(&other.arena[entry.start..entry.start + entry.length], entry.count);
+        }
+    }
+
+    /// The number of different pretokens.
+    pub fn len(&self) -> usize {
+        self.used + self.long.len()
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `f` with every pretoken and its count, in no particular order.
+    pub fn for_each(&self, mut f: impl FnMut(&[u8], u64)) {
+        for slot in &self.slots {
+            if slot.key != Key::default() {
+                let (bytes, length) = slot.key.bytes();
+                f(&bytes[..length], slot.count);
+            }
+        }
+        for entry in &self.long {
+            f(&self.arena[entry.start..entry.start + entry.length], entry.count);
+        }
+    }
+
+    /// Identifies the pretokens and their counts, whatever order they came in.
+    pub fn fingerprint(&self) -> u64 {
+        let mut sum = 0_u64;
+        self.for_each(|pretoken, count| sum = sum.wrapping_add(xxh3_64_with_seed(pretoken, count)));
+        sum
+    }
+
+    /// Bytes of memory that the table holds.
+    pub fn allocated_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>() + self.long.allocation_size() + self.arena.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn sorted(counts: &PretokenCounts) -> Vec<(Vec<u8>, u64)> {
+        let mut all = Vec::new();
+        counts.for_each(|pretoken, count| all.push((pretoken.to_vec(), count)));
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn short_and_long_pretokens_are_told_apart_by_every_byte_and_by_length() {
+        let text = [b'x'; 40];
+        let mut counts = PretokenCounts::default();
+        for length in 1..=20 {
+            for start in 0..=20 {
+                counts.add_range(&text, start, start + length);
+            }
+            counts.add(&[0].repeat(length), 2);
+        }
+        let all = sorted(&counts);
+        assert_eq!(all.len(), 40);
+        assert!(all.iter().all(|(pretoken, count)| *count == if pretoken[0] == 0 { 2 } else { 21 }));
+    }
+
+    #[test]
+    fn the_table_equals_a_hash_map_while_it_grows_and_when_tables_are_added_up() {
+        let mut expected: HashMap<Vec<u8>, u64> = HashMap::new();
+        let mut parts = [PretokenCounts::default(), PretokenCounts::default()];
+        for number in 0..30_000_u64 {
+            let pretoken =
+                format!("{:0width$}", number * number % 20_011, width = 1 + (number % 24) as usize).into_bytes();
+            parts[(number % 2) as usize].add(&pretoken, number % 3);
+            *expected.entry(pretoken).or_default() += number % 3;
+        }
+        let [mut whole, rest] = parts;
+        whole.absorb(rest);
+        let mut expected: Vec<_> = expected.into_iter().filter(|(_, count)| *count > 0).collect();
+        expected.sort_unstable();
+        assert_eq!(whole.len(), expected.len());
+        assert_eq!(sorted(&whole), expected);
+    }
+
+    #[test]
+    fn the_fingerprint_depends_on_counts_and_not_on_order() {
+        let of = |pretokens: &[(&str, u64)]| {
+            let mut counts = PretokenCounts::default();
+            for (pretoken, count) in pretokens {
+                counts.add(pretoken.as_bytes(), *count);
+            }
+            counts.fingerprint()
+        };
+        assert_eq!(of(&[("a", 1), ("b", 2)]), of(&[("b", 1), ("a", 1), ("b", 1)]));
+        assert_ne!(of(&[("a", 1), ("b", 2)]), of(&[("a", 2), ("b", 1)]));
+    }
+}

@@ -1,0 +1,180 @@
+//! Sixty-four bytes at a time: which of them are letters, numbers and whitespace, one bit a byte.
+//!
+//! With a bit a byte, a rule about neighbours is a shift and an `and`, and costs the same for all 64 bytes: no branch depends on
+//! the text, where a loop over characters would mispredict about once a pretoken.
+
+use super::classes::{Class, Classes, length_of_lead};
+
+/// The classes of up to 64 bytes; bit `i` speaks of byte `i`. Every byte of a character has the character's class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Bytes of letters.
+    pub letter: u64,
+    /// Bytes of numbers.
+    pub number: u64,
+    /// Bytes of whitespace.
+    pub space: u64,
+    /// The byte 0x20.
+    pub blank: u64,
+    /// The byte `'`.
+    pub quote: u64,
+    /// Bytes of characters beyond ASCII.
+    pub wide: u64,
+    /// First bytes of whitespace characters beyond ASCII.
+    pub wide_space_starts: u64,
+}
+
+/// Reads a text block by block.
+pub(super) struct BlockReader<'a> {
+    text: &'a [u8],
+    classes: Classes,
+    /// Where the next block starts; a multiple of 64.
+    at: usize,
+    /// Bytes of a character that began in the block before, and its class.
+    carried: (usize, Class),
+}
+
+impl<'a> BlockReader<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text, classes: Classes::new(), at: 0, carried: (0, Class::Other) }
+    }
+
+    /// The next block, where it starts and how many bytes it has; `None` at the end of the text.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<(Block, usize, usize)> {
+        let start = self.at;
+        let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
+        self.at += 64;
+        let (mut block, length) = if let Some(bytes) = rest.first_chunk::<64>() {
+            (classify_ascii(bytes), 64)
+        } else {
+            let mut padded = [0; 64];
+            padded[..rest.len()].copy_from_slice(rest);
+            (classify_ascii(&padded), rest.len())
+        };
+        if block.wide != 0 {
+            self.classify_wide(&mut block, start, length);
+        }
+        Some((block, start, length))
+    }
+
+    /// Fills in the characters beyond ASCII. A character that crosses the end of the block is finished in the next one.
+    fn classify_wide(&mut self, block: &mut Block, start: usize, length: usize) {
+        let (carried, class) = self.carried;
+        self.carried = (0, Class::Other);
+        let of_carried = (1_u64 << carried) - 1;
+        set(block, class, of_carried);
+        let mut left = block.wide & !of_carried;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            let (class, bytes) = self.classes.beyond_ascii(self.text, start + at);
+            // Bytes that stick out of the block are shifted out of the mask.
+            let mask = ((1_u64 << bytes) - 1) << at;
+            left &= !mask;
+            set(block, class, mask);
+            if class == Class::Space {
+                block.wide_space_starts |= 1 << at;
+            }
+            if at + bytes > length {
+                self.carried = (at + bytes - length, class);
+            }
+        }
+    }
+
+    /// Whether the character at `at` is whitespace, or the text ends there.
+    #[inline]
+    pub(super) fn is_space_or_end(&self, at: usize) -> bool {
+        at >= self.text.len() || self.classes.at(self.text, at).0 == Class::Space
+    }
+
+    /// The length in bytes of the character at `at`.
+    pub(super) fn length_at(&self, at: usize) -> usize {
+        length_of_lead(self.text[at])
+    }
+}
+
+fn set(block: &mut Block, class: Class, mask: u64) {
+    match class {
+        Class::Letter => block.letter |= mask,
+        Class::Number => block.number |= mask,
+        Class::Space => block.space |= mask,
+        Class::Other => {}
+    }
+}
+
+/// The classes of the ASCII bytes, and which bytes are not ASCII.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn classify_ascii(bytes: &[u8; 64]) -> Block {
+    // SAFETY: SSE2 belongs to every x86-64.
+    unsafe { classify_ascii_by_sse2(bytes) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn classify_ascii_by_sse2(bytes: &[u8; 64]) -> Block {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        _mm_sub_epi8,
+    };
+    #[expect(clippy::cast_possible_wrap, reason = "bytes as the instructions take them")]
+    const fn signed(byte: u8) -> i8 {
+        byte as i8
+    }
+    let mut block = Block::default();
+    for (idx, part) in bytes.as_chunks::<16>().0.iter().enumerate() {
+        // SAFETY: `part` is 16 readable bytes, and the load needs no alignment.
+        let v: __m128i = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
+        // `low <= v <= low + width`, unsigned: after subtracting `low`, the minimum with `width` changes nothing.
+        let is_between = |v, low: u8, width: u8| {
+            let from_low = _mm_sub_epi8(v, _mm_set1_epi8(signed(low)));
+            _mm_cmpeq_epi8(_mm_min_epu8(from_low, _mm_set1_epi8(signed(width))), from_low)
+        };
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "the lower 16 bits are the mask")]
+        let bits = |mask| u64::from(_mm_movemask_epi8(mask) as u16) << (16 * idx);
+        let blank = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x20));
+        block.letter |= bits(is_between(_mm_or_si128(v, _mm_set1_epi8(0x20)), b'a', 25));
+        block.number |= bits(is_between(v, b'0', 9));
+        block.space |= bits(_mm_or_si128(blank, is_between(v, 9, 4)));
+        block.blank |= bits(blank);
+        block.quote |= bits(_mm_cmpeq_epi8(v, _mm_set1_epi8(signed(b'\''))));
+        block.wide |= bits(v);
+    }
+    block
+}
+
+/// As above, for machines without SSE2.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn classify_ascii_portably(bytes: &[u8; 64]) -> Block {
+    let mut block = Block::default();
+    for (idx, &byte) in bytes.iter().enumerate() {
+        let bit = |is_set: bool| u64::from(is_set) << idx;
+        block.letter |= bit(byte.is_ascii_alphabetic());
+        block.number |= bit(byte.is_ascii_digit());
+        block.space |= bit(matches!(byte, 9..=13 | 32));
+        block.blank |= bit(byte == b' ');
+        block.quote |= bit(byte == b'\'');
+        block.wide |= bit(byte >= 0x80);
+    }
+    block
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use classify_ascii_portably as classify_ascii;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn both_classifications_agree(bytes in proptest::array::uniform32(any::<u8>()), rest in proptest::array::uniform32(any::<u8>())) {
+            let mut block = [0; 64];
+            block[..32].copy_from_slice(&bytes);
+            block[32..].copy_from_slice(&rest);
+            prop_assert_eq!(classify_ascii(&block), classify_ascii_portably(&block));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! GPT-4's pattern, pretoken by pretoken.
+//!
+//! ```text
+//! (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+//! ```
+
+use super::classes::{Class, Classes};
+
+/// Where the pretoken that starts at `start`, which is within `text`, ends.
+#[inline]
+pub(super) fn end_of_pretoken(text: &[u8], classes: Classes, start: usize) -> usize {
+    let (class, length) = classes.at(text, start);
+    let second = start + length;
+    match class {
+        Class::Letter => end_of_run(text, classes, second, Class::Letter),
+        Class::Number => end_of_number(text, classes, second),
+        Class::Other => {
+            if text[start] == b'\''
+                && let Some(length) = contraction(&text[second..])
+            {
+                return second + length;
+            }
+            if is(text, classes, second, Class::Letter) {
+                end_of_run(text, classes, second, Class::Letter)
+            } else {
+                end_of_other(text, classes, second)
+            }
+        }
+        Class::Space => {
+            let first = text[start];
+            if first != b'\r' && first != b'\n' && is(text, classes, second, Class::Letter) {
+                end_of_run(text, classes, second, Class::Letter)
+            } else if first == b' ' && is(text, classes, second, Class::Other) {
+                end_of_other(text, classes, second)
+            } else {
+                end_of_space(text, classes, start)
+            }
+        }
+    }
+}
+
+/// The length of the contraction that `text`, which follows a `'`, begins with. U+017F folds to `s`, in both engines.
+fn contraction(text: &[u8]) -> Option<usize> {
+    match text {
+        [b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => Some(1),
+        [b'r' | b'R' | b'v' | b'V', b'e' | b'E', ..] | [b'l' | b'L', b'l' | b'L', ..] | [0xC5, 0xBF, ..] => Some(2),
+        _ => None,
+    }
+}
+
+#[inline]
+fn is(text: &[u8], classes: Classes, at: usize, class: Class) -> bool {
+    at < text.len() && classes.at(text, at).0 == class
+}
+
+/// The end of the characters of `class` from `at` on.
+#[inline]
+fn end_of_run(text: &[u8], classes: Classes, mut at: usize, class: Class) -> usize {
+    while at < text.len() {
+        let (next, length) = classes.at(text, at);
+        if next != class {
+            break;
+        }
+        at += length;
+    }
+    at
+}
+
+/// The end of up to two more numbers.
+fn end_of_number(text: &[u8], classes: Classes, mut at: usize) -> usize {
+    for _ in 0..2 {
+        if !is(text, classes, at, Class::Number) {
+            break;
+        }
+        at += classes.at(text, at).1;
+    }
+    at
+}
+
+/// The end of a run of other characters, and of the line ends right after it.
+fn end_of_other(text: &[u8], classes: Classes, at: usize) -> usize {
+    let at = end_of_run(text, classes, at, Class::Other);
+    at + text[at..].iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count()
+}
+
+/// The end of a pretoken of whitespace: after the last line end; else before the last character, unless it is all there is
+/// or nothing follows.
+fn end_of_space(text: &[u8], classes: Classes, start: usize) -> usize {
+    let (mut at, mut last, mut after_line_end) = (start, start, None);
+    while at < text.len() {
+        let (class, length) = classes.at(text, at);
+        if class != Class::Space {
+            break;
+        }
+        last = at;
+        at += length;
+        if text[last] == b'\r' || text[last] == b'\n' {
+            after_line_end = Some(at);
+        }
+    }
+    match after_line_end {
+        Some(end) => end,
+        None if at == text.len() || last == start => at,
+        None => last,
+    }
+}

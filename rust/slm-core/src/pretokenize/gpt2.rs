@@ -1,0 +1,106 @@
+//! GPT-2's pattern, by bit masks.
+//!
+//! ```text
+//! 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+//! ```
+//!
+//! Where a pretoken starts depends on a character and its neighbours only, but for what follows a contraction:
+//!
+//! - (a) whitespace after something else;
+//! - (b) the last of two or more whitespace characters, if the text goes on after it, because of `(?!\S)`;
+//! - (c) something after whitespace that is not a blank, since only a blank joins what follows it;
+//! - (d) a letter, a number or anything else after one of another kind;
+//! - (e) where a `'` starts a pretoken and a contraction follows, not at the letter after it but after the contraction.
+
+use super::blocks::{Block, BlockReader};
+
+/// Finds where pretokens start, a block at a time.
+pub(super) struct Starts<'a> {
+    text: &'a [u8],
+    blocks: BlockReader<'a>,
+    /// The block before, of which the top bits are looked at.
+    before: Block,
+    /// What a contraction at the end of the block before adds to and takes from this one.
+    added: u64,
+    removed: u64,
+}
+
+impl<'a> Starts<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text, blocks: BlockReader::new(text), before: Block::default(), added: 0, removed: 0 }
+    }
+
+    /// The offset of the next block and its starts, one bit a byte; `None` at the end of the text. Offset 0 is left out.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<(usize, u64)> {
+        let (block, start, length) = self.blocks.next()?;
+        let after = |now: u64, before: u64| now << 1 | before >> 63;
+        let Block { letter, number, space, blank, quote, wide, .. } = block;
+        let after_letter = after(letter, self.before.letter);
+        let after_number = after(number, self.before.number);
+        let after_space = after(space, self.before.space);
+        let after_blank = after(blank, self.before.blank);
+        // Only asked for the last byte of the block: the others look at the byte to their right.
+        let last = 1_u64 << (length - 1);
+        let before_space = space >> 1
+            | if space & !wide & last != 0 && self.blocks.is_space_or_end(start + length) { last } else { 0 };
+
+        let mut starts = space & !after_space
+            | space & after_space & !before_space & !wide
+            | !space & after_space & !after_blank
+            | !space & !after_space & (letter ^ after_letter | number ^ after_number);
+        if block.wide_space_starts != 0 {
+            starts |= self.last_of_wide_spaces(block.wide_space_starts & after_space, start);
+        }
+        starts = (starts | self.added) & !self.removed;
+        (self.added, self.removed) = (0, 0);
+        if start == 0 {
+            starts |= 1;
+        }
+        if quote & starts != 0 {
+            starts = self.contractions(quote & starts, starts, start);
+        }
+        if start == 0 {
+            starts &= !1;
+        }
+        self.before = block;
+        Some((start, starts & (u64::MAX >> (64 - length))))
+    }
+
+    /// Rule (b) for whitespace beyond ASCII, of which the next character is not one byte further.
+    #[cold]
+    fn last_of_wide_spaces(&self, mut candidates: u64, start: usize) -> u64 {
+        let mut starts = 0;
+        while candidates != 0 {
+            let at = start + candidates.trailing_zeros() as usize;
+            if !self.blocks.is_space_or_end(at + self.blocks.length_at(at)) {
+                starts |= candidates & candidates.wrapping_neg();
+            }
+            candidates &= candidates - 1;
+        }
+        starts
+    }
+
+    /// Rule (e) for the quotes that start a pretoken.
+    fn contractions(&mut self, mut quotes: u64, mut starts: u64, start: usize) -> u64 {
+        while quotes != 0 {
+            let bit = quotes.trailing_zeros();
+            quotes &= quotes - 1;
+            let length = match self.text[start + bit as usize + 1..] {
+                [b's' | b't' | b'm' | b'd', ..] => 2,
+                [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => 3,
+                _ => continue,
+            };
+            // Two blocks as one number: a contraction may begin in this block and end in the next.
+            let removed = 1_u128 << (bit + 1);
+            let added = 1_u128 << (bit + length);
+            #[expect(clippy::cast_possible_truncation, reason = "the lower and the upper block")]
+            {
+                starts = (starts | added as u64) & !(removed as u64);
+                self.added |= (added >> 64) as u64;
+                self.removed |= (removed >> 64) as u64;
+            }
+        }
+        starts
+    }
+}

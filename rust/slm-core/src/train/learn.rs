@@ -1,0 +1,309 @@
+//! The merge loop: which pair is merged next, and what that does to the pairs around it.
+//!
+//! Two occurrences of the same string between token borders are always cut the same way inside, so each token has exactly one
+//! pair that produces it. It follows that a pair has all its occurrences from the moment it first occurs, that its count only
+//! falls from then on, and that it never returns once merged. The next merge is therefore the pair with the highest count, ties
+//! to the smaller pair of ids, and a queue whose counts are refreshed when they come up finds it: exactly Hugging Face's order.
+//!
+//! It also follows that a pair whose count is below a threshold stays below it. So the loop goes in rounds: a round knows only
+//! the pairs that occur at least `threshold` times, and where they are. New pairs below it are dropped at birth, and when no
+//! pair is left, all pairs are counted again and the threshold falls. That spares most of the work, as most pairs never matter.
+
+use crate::error::Result;
+use crate::progress::Stop;
+use crate::token::TokenId;
+use crate::train::words::{SEPARATOR, Words};
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+/// A round's threshold is the highest count at its start over this.
+const ROUND_RATIO: u64 = 16;
+
+/// Two ids in one word, which sorts as the pair does.
+type Pair = u64;
+
+fn pair_of(left: TokenId, right: TokenId) -> Pair {
+    u64::from(left) << 32 | u64::from(right)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+fn ids_of(pair: Pair) -> (TokenId, TokenId) {
+    ((pair >> 32) as TokenId, pair as TokenId)
+}
+
+fn hash(pair: Pair) -> u64 {
+    FxBuildHasher.hash_one(pair)
+}
+
+/// A pair that occurs at least as often as the round's threshold.
+struct Tracked {
+    pair: Pair,
+    count: u64,
+    /// Where its places are in [`Learner::places`], in ascending order; the pair may be gone from some of them.
+    places: Range<usize>,
+}
+
+/// What the places of one merge have in common with one neighbouring token.
+#[derive(Clone, Copy)]
+struct Neighbour {
+    weight: u64,
+    num_places: u32,
+    /// How far into the places of this merge's new pairs its own next place goes, or `UNTRACKED`.
+    next: u32,
+}
+
+const UNTRACKED: u32 = u32::MAX;
+
+impl Neighbour {
+    const NONE: Self = Self { weight: 0, num_places: 0, next: UNTRACKED };
+}
+
+/// The neighbours on one side of the places of one merge.
+#[derive(Default)]
+struct Side {
+    by_id: Vec<Neighbour>,
+    /// The ids with places, in the order they were met.
+    ids: Vec<TokenId>,
+    /// Where the new pair with a neighbour starts, place by place.
+    places: Vec<(TokenId, u32)>,
+}
+
+impl Side {
+    #[inline]
+    fn add(&mut self, id: TokenId, weight: u64, place: usize) {
+        let neighbour = &mut self.by_id[id as usize];
+        if neighbour.num_places == 0 {
+            self.ids.push(id);
+        }
+        neighbour.weight += weight;
+        neighbour.num_places += 1;
+        #[expect(clippy::cast_possible_truncation, reason = "`Words` has less than 2^32 places")]
+        self.places.push((id, place as u32));
+    }
+
+    fn clear(&mut self) {
+        for &id in &self.ids {
+            self.by_id[id as usize] = Neighbour::NONE;
+        }
+        self.ids.clear();
+        self.places.clear();
+    }
+}
+
+/// The state of the merge loop. [`Learner::next_pair`] and [`Learner::merge`] take turns.
+pub(super) struct Learner<'a> {
+    words: Words,
+    /// Bytes of each token, by id.
+    lengths: Vec<u32>,
+    min_frequency: u64,
+    max_token_length: Option<usize>,
+    stop: &'a Stop,
+    /// What every tracked pair occurs at least as often as; `u64::MAX` before the first round.
+    threshold: u64,
+    tracked: HashTable<Tracked>,
+    /// Tracked pairs by the count they had once; never below the true one.
+    queue: BinaryHeap<(u64, Reverse<Pair>)>,
+    places: Vec<u32>,
+    left: Side,
+    right: Side,
+}
+
+impl<'a> Learner<'a> {
+    /// `lengths` holds the bytes of the tokens that `words` is made of, by id, and 0 for special tokens.
+    pub fn new(
+        words: Words,
+        lengths: Vec<u32>,
+        min_frequency: u64,
+        max_token_length: Option<usize>,
+        stop: &'a Stop,
+    ) -> Self {
+        Self {
+            words,
+            lengths,
+            min_frequency: min_frequency.max(1),
+            max_token_length,
+            stop,
+            threshold: u64::MAX,
+            tracked: HashTable::new(),
+            queue: BinaryHeap::new(),
+            places: Vec::new(),
+            left: Side::default(),
+            right: Side::default(),
+        }
+    }
+
+    /// The pair to merge next, or `None` where no pair is frequent enough. It must be merged before the next call.
+    pub fn next_pair(&mut self) -> Result<Option<MergePlaces>> {
+        loop {
+            self.stop.check()?;
+            while let Some((count, Reverse(pair))) = self.queue.pop() {
+                let Ok(entry) = self.tracked.find_entry(hash(pair), |tracked| tracked.pair == pair) else { continue };
+                let now = entry.get().count;
+                if now < self.threshold {
+                    entry.remove();
+                } else if now < count {
+                    self.queue.push((now, Reverse(pair)));
+                } else {
+                    let (Tracked { places, .. }, _) = entry.remove();
+                    let (left, right) = ids_of(pair);
+                    return Ok(Some(MergePlaces { left, right, places }));
+                }
+            }
+            if self.threshold <= self.min_frequency || !self.start_round()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether Hugging Face would count a pair that contains a merged token, or that the pretokens began with.
+    fn is_short_enough(&self, left: TokenId, right: TokenId) -> bool {
+        let (left, right) = (self.lengths[left as usize] as usize, self.lengths[right as usize] as usize);
+        self.max_token_length.is_none_or(|max| left + right < max || left + right == 2)
+    }
+
+    /// Counts all pairs and tracks the most frequent ones. `false` if no pair may be merged any more.
+    fn start_round(&mut self) -> Result<bool> {
+        let mut all: FxHashMap<Pair, (u64, usize)> = FxHashMap::default();
+        self.words.for_each_pair(&self.lengths, |left, right, _, weight| {
+            let entry = all.entry(pair_of(left, right)).or_default();
+            entry.0 += weight;
+            entry.1 += 1;
+        });
+        self.stop.check()?;
+        all.retain(|&pair, _| {
+            let (left, right) = ids_of(pair);
+            self.is_short_enough(left, right)
+        });
+        let highest = all.values().map(|&(count, _)| count).max().unwrap_or(0);
+        if highest < self.min_frequency {
+            return Ok(false);
+        }
+        self.threshold = self.min_frequency.max(highest / ROUND_RATIO);
+        self.tracked.clear();
+        self.queue.clear();
+        let mut end = 0;
+        for (&pair, &(count, num_places)) in &all {
+            if count >= self.threshold {
+                self.tracked
+                    .insert_unique(hash(pair), Tracked { pair, count, places: end..end }, |other| hash(other.pair));
+                self.queue.push((count, Reverse(pair)));
+                end += num_places;
+            }
+        }
+        drop(all);
+        self.places.clear();
+        self.places.resize(end, 0);
+        self.words.for_each_pair(&self.lengths, |left, right, place, _| {
+            let pair = pair_of(left, right);
+            if let Some(tracked) = self.tracked.find_mut(hash(pair), |tracked| tracked.pair == pair) {
+                #[expect(clippy::cast_possible_truncation, reason = "`Words` has less than 2^32 places")]
+                {
+                    self.places[tracked.places.end] = place as u32;
+                }
+                tracked.places.end += 1;
+            }
+        });
+        Ok(true)
+    }
+
+    /// Replaces a pair by `produced`, from the first place to the last, and updates the pairs around it.
+    pub fn merge(&mut self, merge: MergePlaces, produced: TokenId) {
+        let MergePlaces { left: a, right: b, places } = merge;
+        let (length_of_a, length_of_b) = (self.lengths[a as usize] as usize, self.lengths[b as usize] as usize);
+        let num_ids = self.lengths.len().max(produced as usize + 1);
+        self.lengths.resize(num_ids, 0);
+        self.lengths[produced as usize] = self.lengths[a as usize] + self.lengths[b as usize];
+        self.left.by_id.resize(num_ids, Neighbour::NONE);
+        self.right.by_id.resize(num_ids, Neighbour::NONE);
+
+        // Weight of places that follow another one directly, as in `abab`: there the new token meets itself.
+        let mut weight_of_twins = 0;
+        let tokens = &mut self.words.tokens;
+        for &place in &self.places[places] {
+            let start = place as usize;
+            let middle = start + length_of_a;
+            // A stale place shows another token: those only grow, and what lies inside them is overwritten.
+            if tokens[start] != a || tokens[middle] != b {
+                continue;
+            }
+            let end = middle + length_of_b;
+            let (before, after) = (tokens[start - 1], tokens[end]);
+            tokens[middle] = SEPARATOR;
+            tokens[start] = produced;
+            tokens[end - 1] = produced;
+            let weight = self.words.weights.at(start);
+            if before == produced {
+                weight_of_twins += weight;
+            }
+            if before != SEPARATOR {
+                self.left.add(before, weight, start - self.lengths[before as usize] as usize);
+            }
+            if after != SEPARATOR {
+                self.right.add(after, weight, start);
+            }
+        }
+        self.update_pairs(a, b, produced, weight_of_twins);
+        self.left.clear();
+        self.right.clear();
+    }
+
+    /// Takes the pairs that were from the counts, and tracks those that are new and frequent enough.
+    ///
+    /// With `x` before and `y` after the new token `c`, pairs `(x, a)` and `(b, y)` became `(x, c)` and `(c, y)`. In `abab` the
+    /// first place sees `y = a`, which the second place then takes away: `(c, a)` was never there, `(c, c)` is.
+    fn update_pairs(&mut self, a: TokenId, b: TokenId, c: TokenId, weight_of_twins: u64) {
+        let first = self.places.len();
+        let mut num_places = 0;
+        for is_left in [true, false] {
+            for idx in 0..if is_left { self.left.ids.len() } else { self.right.ids.len() } {
+                let side = if is_left { &self.left } else { &self.right };
+                let id = side.ids[idx];
+                let Neighbour { weight, num_places: own_places, .. } = side.by_id[id as usize];
+                let (old, new) =
+                    if is_left { (pair_of(id, a), pair_of(id, c)) } else { (pair_of(b, id), pair_of(c, id)) };
+                // `(c, a)` with `x = c` never was a pair: what it stands for was `(b, a)`, which the right side takes away.
+                if !(is_left && id == c)
+                    && let Some(tracked) = self.tracked.find_mut(hash(old), |tracked| tracked.pair == old)
+                {
+                    tracked.count -= weight;
+                }
+                let weight = if !is_left && id == a { weight - weight_of_twins } else { weight };
+                let (left, right) = ids_of(new);
+                if weight < self.threshold || !self.is_short_enough(left, right) {
+                    continue;
+                }
+                let start = first + num_places as usize;
+                let tracked = Tracked { pair: new, count: weight, places: start..start + own_places as usize };
+                self.tracked.insert_unique(hash(new), tracked, |other| hash(other.pair));
+                self.queue.push((weight, Reverse(new)));
+                let side = if is_left { &mut self.left } else { &mut self.right };
+                side.by_id[id as usize].next = num_places;
+                num_places += own_places;
+            }
+        }
+        if num_places == 0 {
+            return;
+        }
+        self.places.resize(first + num_places as usize, 0);
+        for side in [&mut self.left, &mut self.right] {
+            for &(id, place) in &side.places {
+                let next = &mut side.by_id[id as usize].next;
+                if *next != UNTRACKED {
+                    self.places[first + *next as usize] = place;
+                    *next += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A pair that is about to be merged.
+pub(super) struct MergePlaces {
+    pub left: TokenId,
+    pub right: TokenId,
+    places: Range<usize>,
+}

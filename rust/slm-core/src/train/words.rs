@@ -1,0 +1,153 @@
+//! The different pretokens of a corpus as one array of tokens, and how often each occurs.
+//!
+//! A pretoken of n bytes takes n places, for ever: a token of several bytes stands at its first and at its last place. So the
+//! neighbours of a token are found without a search, and merging two moves nothing:
+//!
+//! ```text
+//! places       0  1  2  3  4  5
+//! " then"      |  _  t  h  e  n  |     `|` stands for the separator
+//! _ t -> 300   | 300 300 h e  n  |     a token of two bytes: its first place is also the one before its last
+//! 300 h -> 301 | 301  |  301 e n |     what stood between first and last is overwritten, so that nobody takes it for a token
+//! ```
+//!
+//! Pretokens are sorted by weight, the most frequent first. Those of one weight lie together, so a weight belongs to a run of
+//! places and not to each pretoken; and the places that most merges visit share their cache lines.
+
+use crate::count::PretokenCounts;
+use crate::error::{Error, Result};
+use crate::token::TokenId;
+
+/// Stands between pretokens, and inside tokens of three bytes and more.
+pub(super) const SEPARATOR: TokenId = TokenId::MAX;
+
+/// Places that share an entry in the index of weights: 2 to this power.
+const INDEX_BITS: u32 = 5;
+
+/// The pretokens that have pairs, and their weights.
+pub(super) struct Words {
+    /// The tokens by place.
+    pub tokens: Vec<TokenId>,
+    pub weights: Weights,
+}
+
+/// How often the pretoken at a place occurs.
+pub(super) struct Weights {
+    /// Where each run of one weight starts, and the weight. The last run starts where no place is.
+    runs: Vec<(u32, u64)>,
+    /// The run of every 32nd place.
+    index: Vec<u32>,
+}
+
+impl Weights {
+    /// The weight of the pretoken at `place`.
+    #[inline]
+    pub fn at(&self, place: usize) -> u64 {
+        let mut run = self.index[place >> INDEX_BITS] as usize;
+        while self.runs[run + 1].0 as usize <= place {
+            run += 1;
+        }
+        self.runs[run].1
+    }
+}
+
+impl Words {
+    /// Lays out the pretokens of two bytes and more.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where they have more than 2^32 places.
+    pub fn new(counts: &PretokenCounts, id_of_byte: &[TokenId; 256]) -> Result<Self> {
+        let mut pretokens: Vec<(u64, usize, usize)> = Vec::with_capacity(counts.len());
+        let mut bytes = Vec::new();
+        counts.for_each(|pretoken, count| {
+            if pretoken.len() > 1 {
+                pretokens.push((count, bytes.len(), pretoken.len()));
+                bytes.extend_from_slice(pretoken);
+            }
+        });
+        pretokens.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let places = bytes.len() + pretokens.len() + 1;
+        if u32::try_from(places).is_err() {
+            return Err(Error::Data(format!(
+                "the different pretokens of the corpus have {} bytes, 4 GiB are the most that can be trained on\n\nhint: train on a part of \
+                 the corpus, or break up very long stretches without whitespace",
+                bytes.len()
+            )));
+        }
+        let place_of = |length: usize| u32::try_from(length).expect("checked above");
+
+        let mut tokens = Vec::with_capacity(places);
+        let mut runs: Vec<(u32, u64)> = Vec::new();
+        tokens.push(SEPARATOR);
+        for (count, start, length) in pretokens {
+            if runs.last().is_none_or(|&(_, weight)| weight != count) {
+                runs.push((place_of(tokens.len()), count));
+            }
+            tokens.extend(bytes[start..start + length].iter().map(|&byte| id_of_byte[byte as usize]));
+            tokens.push(SEPARATOR);
+        }
+        // The separator in front is nobody's, but has a place.
+        match runs.first_mut() {
+            Some(first) => first.0 = 0,
+            None => runs.push((0, 0)),
+        }
+        runs.push((u32::MAX, 0));
+
+        let mut run = 0;
+        let index = (0..tokens.len())
+            .step_by(1 << INDEX_BITS)
+            .map(|place| {
+                while runs[run + 1].0 as usize <= place {
+                    run += 1;
+                }
+                place_of(run)
+            })
+            .collect();
+        Ok(Self { tokens, weights: Weights { runs, index } })
+    }
+
+    /// Calls `f` with every pair of adjacent tokens, its place and its weight, from the first place to the last.
+    pub fn for_each_pair(&self, lengths: &[u32], mut f: impl FnMut(TokenId, TokenId, usize, u64)) {
+        let mut run = 0;
+        let mut place = 0;
+        while place < self.tokens.len() {
+            let left = self.tokens[place];
+            if left == SEPARATOR {
+                place += 1;
+                continue;
+            }
+            let next = place + lengths[left as usize] as usize;
+            let right = self.tokens[next];
+            if right != SEPARATOR {
+                while self.weights.runs[run + 1].0 as usize <= place {
+                    run += 1;
+                }
+                f(left, right, place, self.weights.runs[run].1);
+            }
+            place = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_pretokens_come_first_and_single_bytes_are_left_out() {
+        let mut counts = PretokenCounts::default();
+        for (pretoken, count) in [("ab", 2), ("x", 9), ("cde", 7), ("fg", 2)] {
+            counts.add(pretoken.as_bytes(), count);
+        }
+        let id_of_byte = std::array::from_fn(|byte| u32::try_from(byte).unwrap());
+        let words = Words::new(&counts, &id_of_byte).unwrap();
+        assert_eq!(words.tokens[..5], [SEPARATOR, 99, 100, 101, SEPARATOR]);
+        assert_eq!(words.tokens.len(), 11);
+        assert_eq!([1, 3, 5, 6, 8, 9].map(|place| words.weights.at(place)), [7, 7, 2, 2, 2, 2]);
+        let mut pairs = Vec::new();
+        words.for_each_pair(&[1; 256], |left, right, place, weight| pairs.push((left, right, place, weight)));
+        pairs.sort_unstable();
+        assert_eq!(pairs.len(), 4);
+        assert_eq!(pairs[1], (99, 100, 1, 7));
+        assert_eq!(pairs[2], (100, 101, 2, 7));
+    }
+}

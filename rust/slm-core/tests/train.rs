@@ -1,0 +1,273 @@
+//! Training against a naive trainer, which counts every pair anew before each merge, and against what is known of
+//! Hugging Face's `BpeTrainer`.
+
+use proptest::prelude::*;
+use slm_core::byte_chars::{bytes_in_char_order, bytes_of_chars};
+use slm_core::corpus::Source;
+use slm_core::count::PretokenCounts;
+use slm_core::error::Error;
+use slm_core::pretokenize::Pattern;
+use slm_core::train::{TrainOptions, train, train_on_counts};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+type Counts = BTreeMap<Vec<u8>, u64>;
+
+/// A token of the naive trainer: its id, which alone decides ties, and its bytes.
+type Token = (u32, Vec<u8>);
+
+/// The specification, word for word: `(left, right, produced)` by rank, and the size of the vocabulary.
+fn naive(counts: &Counts, options: &TrainOptions) -> (Vec<(u32, u32, u32)>, usize) {
+    let mut ids: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut size = 0;
+    let mut contents: Vec<&String> = Vec::new();
+    for content in &options.special_tokens {
+        if !contents.contains(&content) {
+            contents.push(content);
+            ids.extend(bytes_of_chars(content).map(|bytes| (bytes, size)));
+            size += 1;
+        }
+    }
+    for byte in bytes_in_char_order() {
+        let occurs = counts.keys().any(|pretoken| pretoken.contains(&byte));
+        if (occurs || options.initial_alphabet) && !ids.contains_key(&vec![byte]) {
+            ids.insert(vec![byte], size);
+            size += 1;
+        }
+    }
+    let mut words: Vec<(Vec<Token>, u64)> = counts
+        .iter()
+        .map(|(pretoken, &count)| (pretoken.iter().map(|&byte| (ids[&vec![byte]], vec![byte])).collect(), count))
+        .collect();
+    let mut merges = Vec::new();
+    while (size as usize) < options.vocab_size {
+        let mut pairs: BTreeMap<(u32, u32), (u64, Vec<u8>)> = BTreeMap::new();
+        for (word, count) in &words {
+            for window in word.windows(2) {
+                let bytes = [&window[0].1[..], &window[1].1[..]].concat();
+                pairs.entry((window[0].0, window[1].0)).or_insert((0, bytes)).0 += count;
+            }
+        }
+        pairs.retain(|_, (_, bytes)| bytes.len() == 2 || options.max_token_length.is_none_or(|max| bytes.len() < max));
+        // The first of the highest, in the order of pairs.
+        let Some((&(left, right), (count, bytes))) = pairs.iter().rev().max_by_key(|(_, (count, _))| *count) else {
+            break;
+        };
+        if *count < options.min_frequency.max(1) {
+            break;
+        }
+        let produced = *ids.entry(bytes.clone()).or_insert(size);
+        size = size.max(produced + 1);
+        merges.push((left, right, produced));
+        for (word, _) in &mut words {
+            let mut at = 0;
+            while at + 1 < word.len() {
+                if word[at].0 == left && word[at + 1].0 == right {
+                    word.splice(at..at + 2, [(produced, bytes.clone())]);
+                }
+                at += 1;
+            }
+        }
+    }
+    (merges, size as usize)
+}
+
+fn learn(counts: &Counts, options: &TrainOptions) -> (Vec<(u32, u32, u32)>, usize) {
+    let mut table = PretokenCounts::default();
+    for (pretoken, &count) in counts {
+        table.add(pretoken, count);
+    }
+    let (vocab, merges) = train_on_counts(&table, options, &mut |_| ControlFlow::Continue(())).expect("it trains");
+    (merges.into_iter().map(|merge| (merge.left, merge.right, merge.produced)).collect(), vocab.len())
+}
+
+fn options(vocab_size: usize) -> TrainOptions {
+    TrainOptions { vocab_size, special_tokens: Vec::new(), initial_alphabet: false, ..TrainOptions::default() }
+}
+
+fn counts(pretokens: &[(&str, u64)]) -> Counts {
+    pretokens.iter().map(|&(pretoken, count)| (pretoken.as_bytes().to_vec(), count)).collect()
+}
+
+fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
+    let pretokens = (1..=4_usize).prop_flat_map(|letters| {
+        let letter = prop::sample::select(b"ab c"[..letters].to_vec());
+        let run = (letter.clone(), 1..7_usize).prop_map(|(letter, times)| vec![letter; times]);
+        let pretoken = prop_oneof![
+            4 => prop::collection::vec(letter, 1..12),
+            1 => prop::collection::vec(run, 1..6).prop_map(|runs| runs.concat()),
+        ];
+        let weight = prop_oneof![6 => 1..4_u64, 2 => 1..40_u64, 1 => Just(5_000_000_000)];
+        prop::collection::btree_map(pretoken, weight, 0..30)
+    });
+    let special = prop::sample::select(vec!["a", "ab", "aa", "Ġ", "Ġa", "abab", "<s>", "語"]);
+    (
+        pretokens,
+        1..120_usize,
+        0..=3_u64,
+        prop::option::weighted(0.3, 0..8_usize),
+        prop::collection::vec(special, 0..4),
+        prop::bool::weighted(0.2),
+    )
+        .prop_map(|(counts, merges, min_frequency, max_token_length, special_tokens, initial_alphabet)| {
+            let alphabet = if initial_alphabet { 256 } else { 4 };
+            let special_tokens: Vec<String> = special_tokens.into_iter().map(str::to_owned).collect();
+            let vocab_size = alphabet + special_tokens.len() + merges;
+            let options = TrainOptions {
+                vocab_size,
+                min_frequency,
+                max_token_length,
+                special_tokens,
+                initial_alphabet,
+                ..TrainOptions::default()
+            };
+            (counts, options)
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn training_equals_the_naive_trainer((counts, options) in small_corpora()) {
+        prop_assert_eq!(learn(&counts, &options), naive(&counts, &options));
+    }
+}
+
+#[test]
+fn overlapping_windows_count_and_runs_are_merged_from_the_left() {
+    let (merges, size) = learn(&counts(&[("aaaaa", 1)]), &options(10));
+    assert_eq!(merges, [(0, 0, 1), (1, 0, 2), (1, 2, 3)]);
+    assert_eq!(size, 4);
+}
+
+#[test]
+fn ties_go_to_the_smaller_pair_of_ids_and_ids_follow_the_characters() {
+    // A space is `Ġ`, after all letters: so `ab` wins over ` a` though the byte of the space is smaller.
+    let (merges, _) = learn(&counts(&[(" a", 1), ("ab", 1)]), &options(4));
+    assert_eq!(merges, [(0, 1, 3)]);
+}
+
+#[test]
+fn a_merge_with_the_text_of_a_special_token_takes_its_id() {
+    let options = TrainOptions { special_tokens: vec!["he".to_owned()], ..options(5) };
+    let (merges, size) = learn(&counts(&[("the", 3), ("he", 1)]), &options);
+    assert_eq!(merges, [(2, 1, 0), (3, 0, 4)]);
+    assert_eq!(size, 5);
+}
+
+#[test]
+fn a_pair_that_occurs_min_frequency_times_is_merged_and_a_rarer_one_is_not() {
+    let (merges, _) = learn(&counts(&[("ab", 2), ("cd", 1)]), &TrainOptions { min_frequency: 2, ..options(100) });
+    assert_eq!(merges, [(0, 1, 4)]);
+}
+
+#[test]
+fn max_token_length_leaves_pairs_of_bytes_alone() {
+    for max in [0, 1, 3] {
+        let (merges, _) = learn(&counts(&[("abcd", 2)]), &TrainOptions { max_token_length: Some(max), ..options(100) });
+        assert_eq!(merges, [(0, 1, 4), (2, 3, 5)], "{max}");
+    }
+}
+
+#[test]
+fn counts_beyond_32_bits_do_not_overflow() {
+    // In 32 bits `ab` is negative and would never be merged, and `cd` wraps to 1.
+    let counts = counts(&[("ab", (1 << 31) + 5), ("cd", (1 << 32) + 1), ("ef", 1 << 30)]);
+    let (merges, _) = learn(&counts, &options(9));
+    assert_eq!(merges, [(2, 3, 6), (0, 1, 7), (4, 5, 8)]);
+}
+
+#[test]
+fn counts_that_overflow_32_bits_only_when_added_up_do_not_either() {
+    let counts = counts(&[("xab", 1 << 31), ("yab", 1 << 31), ("zab", 1 << 31), ("cd", 3 << 30)]);
+    let (merges, _) = learn(&counts, &options(8));
+    assert_eq!(merges[0], (0, 1, 7));
+}
+
+fn of_documents(documents: &[&str], options: &TrainOptions) -> Result<Vec<Vec<u8>>, Error> {
+    let mut documents = Some(documents.iter().map(|&document| document.to_owned()).collect());
+    let source = Source::Memory(Box::new(move || Ok(documents.take())));
+    let trained = train(source, options, &mut |_| ControlFlow::Continue(()))?;
+    Ok(trained.vocab.iter().map(<[u8]>::to_vec).collect())
+}
+
+#[test]
+fn the_text_of_a_special_token_in_the_corpus_is_ordinary_text() {
+    let options = TrainOptions { special_tokens: vec!["<|end|>".to_owned()], ..options(100) };
+    let tokens = of_documents(&["<|end|><|end|>"], &options).unwrap();
+    assert_eq!(tokens[0], b"<|end|>");
+    assert!(tokens[1..].iter().all(|token| token != b"<|end|>"));
+    assert!(tokens.contains(&b"end".to_vec()) && tokens.contains(&b"|>".to_vec()));
+}
+
+#[test]
+fn the_vocabulary_has_special_tokens_then_the_alphabet_then_merges() {
+    let options = TrainOptions {
+        initial_alphabet: true,
+        special_tokens: vec!["<s>".to_owned(), "<s>".to_owned()],
+        ..options(258)
+    };
+    let tokens = of_documents(&["ab ab"], &options).unwrap();
+    assert_eq!(tokens.len(), 258);
+    assert_eq!(
+        (&tokens[0][..], &tokens[1][..], &tokens[256][..], &tokens[257][..]),
+        (&b"<s>"[..], &b"!"[..], &[0xAD][..], &b"ab"[..])
+    );
+}
+
+#[test]
+fn a_vocabulary_smaller_than_the_alphabet_is_refused_with_the_numbers() {
+    let options = TrainOptions { vocab_size: 256, ..TrainOptions::default() };
+    let error = of_documents(&["text"], &options).unwrap_err();
+    assert!(matches!(error, Error::Config(_)));
+    assert_eq!(
+        error.to_string(),
+        "`vocab_size` is 256, but 1 special tokens and 256 bytes of the alphabet are 257 tokens before any merge\n\nhint: set \
+         `vocab_size` to more than 257"
+    );
+    let few = TrainOptions { initial_alphabet: false, vocab_size: 2, ..TrainOptions::default() };
+    assert!(matches!(of_documents(&["text"], &few), Err(Error::Config(_))));
+}
+
+#[test]
+fn no_text_is_an_error_and_no_pairs_are_not() {
+    assert!(matches!(of_documents(&["", ""], &options(10)), Err(Error::Data(_))));
+    assert_eq!(of_documents(&["a", "b", "a"], &options(10)).unwrap(), [b"a", b"b"]);
+}
+
+#[test]
+fn threads_and_the_order_of_documents_do_not_change_the_result() {
+    let documents: Vec<String> =
+        (0..4000).map(|number| format!("word{} again{} ", number % 37, number * number % 101)).collect();
+    let mut documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    let trained = |documents: &[&str], num_threads| {
+        of_documents(documents, &TrainOptions { num_threads, ..options(200) }).unwrap()
+    };
+    let one = trained(&documents, 1);
+    assert_eq!(one, trained(&documents, 3));
+    documents.reverse();
+    assert_eq!(one, trained(&documents, 2));
+}
+
+#[test]
+fn the_callback_sees_both_phases_and_can_stop_training() {
+    let document = "some words and more words ".repeat(200_000);
+    let run = |answer: ControlFlow<()>| {
+        let mut documents = Some(vec![document.clone(); 4]);
+        let source = Source::Memory(Box::new(move || Ok(documents.take())));
+        let mut phases = Vec::new();
+        let options = TrainOptions { pattern: Pattern::Cl100k, ..TrainOptions::default() };
+        let outcome = train(source, &options, &mut |progress| {
+            phases.push((progress.phase, progress.unit));
+            answer
+        });
+        (outcome.map(|trained| trained.merges.len()), phases)
+    };
+    let (outcome, phases) = run(ControlFlow::Continue(()));
+    assert!(outcome.unwrap() > 5);
+    assert_eq!(phases.last(), Some(&("merge", "merges")));
+    let (outcome, phases) = run(ControlFlow::Break(()));
+    // Where the machine is so fast that the work ends before the first report, there was nothing to stop.
+    assert!(matches!(outcome, Err(Error::Interrupted)) || phases.len() == 1);
+}
