@@ -1,0 +1,181 @@
+"""`slm data`: turn text into token shards, look inside them, verify them."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slm.cli.nouns import noun_with_commands
+from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
+
+if TYPE_CHECKING:
+    from slm.config.data import DataConfig
+    from slm.data.build import BuildResult
+    from slm.data.inspect import SplitReport
+    from slm.tokenizer.tokenizer import Tokenizer
+
+app = noun_with_commands("Turn text into token shards, look inside them, and verify them.")
+
+ShardsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Shard directory.", show_default=False)]
+
+
+@app.command()
+def build(
+    config: ConfigOption, set_: SetOption = None, dry_run: DryRunOption = False, json_: JsonOption = False
+) -> None:
+    """Encode a corpus into shards. Interrupted and started again, it makes the same shards; done, it does nothing.
+
+    [bold]Example[/bold]: slm data build -c configs/data/8k.yaml --set out=shards
+    """
+    from slm.cli.progress import progress_display
+    from slm.cli.tokenizer import corpus_arguments
+    from slm.config.data import DataConfig
+    from slm.data.build import build_from
+    from slm.tokenizer.corpus import open_corpus
+    from slm.tokenizer.tokenizer import Tokenizer
+
+    settings = load_config(DataConfig, config, set_)
+    tokenizer = Tokenizer.load(settings.tokenizer)
+    corpus = open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus))
+    if dry_run:
+        _tell_plan(settings, tokenizer, len(corpus.files), corpus.total_bytes, json_=json_)
+        return
+    with progress_display("reading") as on_progress:
+        built = build_from(
+            corpus,
+            tokenizer,
+            settings.out,
+            validation_fraction=settings.validation_fraction,
+            shard_tokens=settings.shard_tokens,
+            num_threads=settings.num_threads,
+            progress=on_progress,
+        )
+    if json_:
+        made = {"out": str(settings.out), "was_complete": built.was_complete}
+        typer.echo(json.dumps(made | {"manifest": built.manifest.model_dump(mode="json")}))
+        return
+    typer.echo(_summary(settings.out, built))
+
+
+@app.command()
+def inspect(
+    shards: ShardsArgument,
+    documents: Annotated[int, typer.Option(help="Documents of each split to show.", min=0)] = 2,
+    max_tokens: Annotated[int, typer.Option(help="Tokens of each document to show.", min=1)] = 200,
+    json_: JsonOption = False,
+) -> None:
+    """Show totals, lengths of documents, and documents with their token borders.
+
+    [bold]Example[/bold]: slm data inspect shards --documents 5
+    """
+    from slm.data.inspect import inspect_splits
+
+    splits = inspect_splits(shards)
+    if json_:
+        typer.echo(json.dumps({"splits": [asdict(split) for split in splits]}))
+        return
+    _show_manifest(shards)
+    for split in splits:
+        _show_split(split)
+    for split in splits:
+        _show_documents(shards, split.split, documents, max_tokens)
+
+
+@app.command()
+def verify(shards: ShardsArgument, json_: JsonOption = False) -> None:
+    """Hash every shard and compare it with the manifest; exit code 1 names the first file that differs.
+
+    [bold]Example[/bold]: slm data verify shards
+    """
+    from slm.cli.progress import format_amount, progress_display
+    from slm.data.verify import verify_shards
+
+    with progress_display("verify") as on_progress:
+        checked = verify_shards(shards, progress=on_progress)
+    if json_:
+        typer.echo(json.dumps(asdict(checked)))
+    else:
+        typer.echo(f"{shards}: {checked.files:,} files, {format_amount(checked.bytes, 'bytes')}, as the manifest says")
+
+
+def _tell_plan(settings: "DataConfig", tokenizer: "Tokenizer", num_files: int, num_bytes: int, *, json_: bool) -> None:
+    from slm.cli.progress import format_amount
+
+    if json_:
+        plan = {"files": num_files, "bytes": num_bytes, "tokenizer": tokenizer.fingerprint}
+        typer.echo(json.dumps(plan | {"settings": settings.model_dump(mode="json")}))
+        return
+    typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
+    typer.echo(f"tokenizer  {settings.tokenizer}, {tokenizer.vocab_size:,} tokens, pattern {tokenizer.pattern}")
+    typer.echo(f"hold out   {settings.validation_fraction:.2%} of the documents")
+    typer.echo(f"write      {settings.out}, shards of {settings.shard_tokens:,} tokens")
+
+
+def _summary(out: Path, built: "BuildResult") -> str:
+    from slm.cli.progress import format_amount
+
+    manifest = built.manifest
+    lines = [f"shards     {out}" + (" (already complete, nothing was written)" if built.was_complete else "")]
+    for split, totals in manifest.splits.items():
+        text_tokens = totals.tokens - totals.documents
+        ratio = f", {totals.bytes / text_tokens:.3f} bytes a token" if text_tokens else ""
+        lines.append(
+            f"{split:<11}{totals.tokens:,} tokens of {totals.documents:,} documents, "
+            f"{format_amount(totals.bytes, 'bytes')}{ratio}"
+        )
+    skipped = ", ".join(f"{count:,} {reason}" for reason, count in manifest.corpus.skipped.items() if count)
+    lines.append(f"skipped    {skipped or 'nothing'}")
+    return "\n".join([*lines, "", f"slm data inspect {out}", f"slm data verify {out}"])
+
+
+def _show_manifest(shards: Path) -> None:
+    from slm.data.manifest import Manifest
+
+    manifest = Manifest.load(shards)
+    skipped = ", ".join(f"{count:,} {reason}" for reason, count in manifest.corpus.skipped.items() if count)
+    typer.echo(
+        f"tokenizer  {manifest.tokenizer.fingerprint}, {manifest.tokenizer.vocab_size:,} tokens, "
+        f"pattern {manifest.tokenizer.pattern}\n"
+        f"stored as  {manifest.dtype}, each document ends with {manifest.tokenizer.end_of_text_id}\n"
+        f"corpus     {manifest.corpus.documents:,} documents in {manifest.corpus.files:,} files; "
+        f"skipped: {skipped or 'nothing'}"
+    )
+
+
+def _show_split(split: "SplitReport") -> None:
+    from rich.console import Console
+
+    from slm.cli.progress import format_amount
+
+    console = Console(highlight=False)
+    ratio = "" if split.bytes_per_token is None else f", {split.bytes_per_token:.3f} bytes a token"
+    console.print(f"\n{split.split}", style="bold")
+    console.print(
+        f"{split.tokens:,} tokens of {split.documents:,} documents in {split.shards:,} shards, "
+        f"{format_amount(split.bytes, 'bytes')}{ratio}"
+    )
+    if not split.lengths:
+        return
+    console.print(f"tokens of a document: {split.shortest:,} to {split.longest:,}, median {split.median:,.0f}")
+    most = max(length.documents for length in split.lengths)
+    for length in split.lengths:
+        bar = "█" * round(40 * length.documents / most)
+        console.print(f"{length.at_least:>12,} to {length.below - 1:>12,}  {length.documents:>10,}  {bar}")
+
+
+def _show_documents(shards: Path, split: str, count: int, max_tokens: int) -> None:
+    from rich.console import Console
+
+    from slm.cli.tokens import tokens_as_text
+    from slm.data.inspect import read_documents
+
+    console = Console(highlight=False)
+    for document in read_documents(shards, split, count=count, max_tokens=max_tokens):
+        hidden = document.num_tokens - 1 - len(document.tokens)
+        console.print(f"\n{split}: document {document.document_idx} of {document.shard}", style="bold")
+        shown: Any = tokens_as_text(document.tokens, in_colour=console.color_system is not None)
+        console.print(shown, soft_wrap=not console.is_terminal)
+        if hidden > 0:
+            console.print(f"... and {hidden:,} tokens more", style="dim")

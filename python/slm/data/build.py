@@ -1,0 +1,100 @@
+"""Build shards from a corpus."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from slm import _core
+from slm.data.manifest import Manifest
+from slm.tokenizer.corpus import CorpusLike, Documents, Format, PathLike, open_corpus
+from slm.tokenizer.threads import default_num_threads
+from slm.tokenizer.tokenizer import Tokenizer, load_tokenizer
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build did."""
+
+    manifest: Manifest
+    """What the directory holds."""
+
+    was_complete: bool
+    """Whether it held the same shards before, so that nothing was written."""
+
+
+def build_shards(
+    corpus: CorpusLike,
+    tokenizer: Tokenizer | PathLike,
+    out: PathLike,
+    *,
+    validation_fraction: float = 0.0,
+    shard_tokens: int = 100_000_000,
+    documents: Documents = "file",
+    separator: str | None = None,
+    format: Format = "auto",  # noqa: A002  the word of configs and of the core
+    field: str = "text",
+    num_threads: int | None = None,
+    progress: "Callable[[_core.Progress], object] | None" = None,
+) -> Manifest:
+    """Encode a corpus into a shard directory.
+
+    Documents keep their order, each ends with the end-of-text token, and special tokens in the text are ordinary text.
+    The bytes of the shards do not depend on `num_threads`. Interrupted, the same call again makes the same shards;
+    where they are there already, it compares the corpus and writes nothing.
+
+    Args:
+        corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`.
+        tokenizer: A tokenizer or its path; copied to `tokenizer/` in the directory.
+        out: The directory to make. One that holds anything else is refused.
+        validation_fraction: Share of the documents to hold out, from 0 to 1. A hash of the first 64 KiB of a document
+            decides, so equal documents are on the same side.
+        shard_tokens: Ids after which a shard is closed; the document that reaches it still belongs to it.
+        documents: What one document of a text file is, as in `train_tokenizer`.
+        separator: Text between two documents; only with `documents="separator"`.
+        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
+        field: Key of the text in each object of a JSON lines file.
+        num_threads: Threads that encode; all cores of this process if None.
+        progress: Called about twenty times a second from this thread; an exception in it stops the build.
+
+    Returns:
+        The manifest: totals of both splits, shards and checksums.
+
+    Raises:
+        ConfigError: A setting is out of range, or `out` holds something else than these shards.
+        DataError: The corpus has no text, or a file is not UTF-8, malformed or cut off.
+        TokenizerError: The tokenizer has no end-of-text token.
+        FileNotFoundError: A path does not exist.
+    """
+    found = open_corpus(corpus, documents=documents, separator=separator, format=format, field=field)
+    return build_from(
+        found,
+        load_tokenizer(tokenizer),
+        Path(out),
+        validation_fraction=validation_fraction,
+        shard_tokens=shard_tokens,
+        num_threads=num_threads,
+        progress=progress,
+    ).manifest
+
+
+def build_from(
+    corpus: "_core.Corpus",
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    validation_fraction: float,
+    shard_tokens: int,
+    num_threads: int | None,
+    progress: "Callable[[_core.Progress], object] | None",
+) -> BuildResult:
+    """Encode a corpus that is open already, and say whether there was anything to do; see `build_shards`."""
+    was_built = _core.build_shards(
+        corpus,
+        tokenizer.core,
+        out,
+        validation_fraction=validation_fraction,
+        shard_tokens=shard_tokens,
+        num_threads=num_threads or default_num_threads(),
+        progress=progress,
+    )
+    return BuildResult(Manifest.load(out), was_complete=not was_built)

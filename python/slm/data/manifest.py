@@ -1,0 +1,234 @@
+"""`manifest.json` of a shard directory: read, checked, and compared with what lies beside it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from slm.errors import DataError, TokenizerError
+
+MANIFEST_FILE = "manifest.json"
+"""The file that makes a directory a finished shard directory; it is written last."""
+
+TOKENIZER_DIRECTORY = "tokenizer"
+"""Where a shard directory keeps the tokenizer that made it."""
+
+_MARKER_FILE = ".unfinished"
+_MAX_MANIFEST_BYTES = 64 << 20
+_MAX_HEADER_BYTES = 10_240
+
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class TokenizerEntry(_Record):
+    """The tokenizer that made the ids."""
+
+    fingerprint: Fingerprint
+    """Identity of vocabulary, merges, pattern and special tokens."""
+
+    vocab_size: Annotated[int, Field(ge=1, le=1 << 32)]
+    """Number of tokens; every id is below it."""
+
+    end_of_text_id: Count
+    """The id after each document."""
+
+    pattern: str
+    """Name of the split pattern."""
+
+
+class Totals(_Record):
+    """Sums over the shards of a split."""
+
+    tokens: Count
+    """Ids, those that end documents included."""
+
+    documents: Count
+    """Documents."""
+
+    bytes: Count
+    """Bytes of the documents' text in UTF-8."""
+
+
+class ShardEntry(_Record):
+    """One shard: `<name>.npy` with ids, `<name>.index.npy` with the offsets of its documents."""
+
+    name: Annotated[str, Field(pattern=r"^shard-[0-9]{5,9}$")]
+    """Name of its files without their ending; never a path."""
+
+    split: Literal["train", "validation"]
+    """The split that its documents belong to."""
+
+    tokens: Count
+    """Ids, those that end documents included."""
+
+    documents: Count
+    """Documents."""
+
+    bytes: Count
+    """Bytes of the documents' text in UTF-8."""
+
+    tokens_xxh3: Checksum
+    """XXH3-64 of the whole file of ids."""
+
+    index_xxh3: Checksum
+    """XXH3-64 of the whole index file."""
+
+    @property
+    def tokens_file(self) -> str:
+        """Name of the file of ids."""
+        return f"{self.name}.npy"
+
+    @property
+    def index_file(self) -> str:
+        """Name of the file of document offsets."""
+        return f"{self.name}.index.npy"
+
+
+class CorpusEntry(_Record):
+    """What was read."""
+
+    files: Count
+    """Files."""
+
+    bytes: Count
+    """Bytes of text in UTF-8."""
+
+    documents: Count
+    """Documents that have text."""
+
+    skipped: Mapping[str, Count]
+    """Documents that are in no shard, by reason."""
+
+    fingerprint: Fingerprint
+    """Identity of the text, its documents and their order."""
+
+
+class Manifest(_Record):
+    """What a shard directory holds, from what, and how to tell that it still does."""
+
+    format: Literal["slm.shards"]
+    """Name of the format."""
+
+    version: Literal[1]
+    """Version of the format."""
+
+    dtype: Literal["uint16", "uint32"]
+    """What an id is stored as, little-endian."""
+
+    tokenizer: TokenizerEntry
+    """The tokenizer that made the ids."""
+
+    splits: Mapping[Literal["train", "validation"], Totals]
+    """Totals of each split."""
+
+    shards: tuple[ShardEntry, ...]
+    """The shards by number."""
+
+    corpus: CorpusEntry
+    """What was read."""
+
+    validation_fraction: Annotated[float, Field(ge=0, le=1)]
+    """Share of the documents that was to be held out."""
+
+    shard_tokens: Count | None = None
+    """Ids after which a shard was closed; None if the writer did not say."""
+
+    created_by: str
+    """Program that wrote the shards, and its version."""
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Self:
+        """Read the manifest of a shard directory and compare the sizes of its files; the files' content is not read.
+
+        Raises:
+            DataError: The manifest is malformed, of another version or names a file outside the directory; a file has
+                another size than it says; or the build of the directory has not ended.
+            FileNotFoundError: The directory, the manifest or a shard is missing.
+        """
+        directory = Path(directory)
+        path = directory / MANIFEST_FILE
+        if not path.exists() and (directory / _MARKER_FILE).exists():
+            raise DataError(
+                f"`{directory}` holds shards whose build has not ended\n\n"
+                "hint: run the same `slm data build` again; it finishes with the same shards"
+            )
+        with path.open("rb") as file:
+            content = file.read(_MAX_MANIFEST_BYTES + 1)
+        if len(content) > _MAX_MANIFEST_BYTES:
+            raise DataError(f"`{path}` is larger than the {_MAX_MANIFEST_BYTES >> 20} MiB that a manifest may have")
+        try:
+            manifest = cls.model_validate_json(content)
+        except ValidationError as error:
+            raise DataError(_describe(path, error)) from None
+        for shard in manifest.shards:
+            manifest._check_size(directory / shard.tokens_file, shard.tokens, np.dtype(manifest.dtype).itemsize)
+            manifest._check_size(directory / shard.index_file, shard.documents + 1, 8)
+        return manifest
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """Identity of the tokenizer that made the ids."""
+        return self.tokenizer.fingerprint
+
+    def require_tokenizer(self, fingerprint: str, *, owner: str = "this run") -> None:
+        """Refuse to go on with another tokenizer than the one that made the shards.
+
+        Args:
+            fingerprint: `Tokenizer.fingerprint` of the tokenizer at hand.
+            owner: Who uses it, for the message.
+
+        Raises:
+            TokenizerError: It is another tokenizer.
+        """
+        if fingerprint != self.tokenizer.fingerprint:
+            raise TokenizerError(
+                f"the shards were made with tokenizer {self.tokenizer.fingerprint}, {owner} uses {fingerprint}\n\n"
+                "hint: rebuild the shards with `slm data build`, or use the tokenizer in their `tokenizer` directory"
+            )
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        names = [shard.name for shard in self.shards]
+        if len(set(names)) != len(names):
+            raise ValueError("a shard is listed twice")
+        for split, totals in self.splits.items():
+            for key in ("tokens", "documents", "bytes"):
+                total = sum(getattr(shard, key) for shard in self.shards if shard.split == split)
+                if total != getattr(totals, key):
+                    raise ValueError(f"the shards of split `{split}` have {total} {key}, its total says otherwise")
+        if missing := {shard.split for shard in self.shards} - set(self.splits):
+            raise ValueError(f"there are shards of split `{missing.pop()}`, which has no total")
+        if self.tokenizer.end_of_text_id >= self.tokenizer.vocab_size:
+            raise ValueError("the end-of-text id is not in the vocabulary")
+        if self.dtype == "uint16" and self.tokenizer.vocab_size > 1 << 16:
+            raise ValueError(f"ids of {self.tokenizer.vocab_size} tokens do not fit in uint16")
+        return self
+
+    @staticmethod
+    def _check_size(path: Path, num_elements: int, element_bytes: int) -> None:
+        size = path.stat().st_size
+        header_bytes = size - num_elements * element_bytes
+        if not 0 < header_bytes <= _MAX_HEADER_BYTES:
+            raise DataError(
+                f"`{path}` has {size} bytes, which is not a header and the {num_elements} elements of the manifest\n\n"
+                "hint: copy it again from where it came, or remove the directory and run `slm data build`"
+            )
+
+
+def _describe(path: Path, error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return (
+        f"`{path}` is not a manifest that this version reads: {f'`{place}`: ' if place else ''}"
+        f"{message[:1].lower() + message[1:]}\n\nhint: build the shards again with `slm data build`"
+    )

@@ -1,0 +1,61 @@
+"""What may be given as a corpus from Python, and how the core gets it."""
+
+import os
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+from slm import _core
+from slm.errors import ConfigError
+
+PathLike: TypeAlias = str | os.PathLike[str]
+"""A path, as text or as an object."""
+
+CorpusLike: TypeAlias = PathLike | list[Any] | tuple[Any, ...] | Iterable[str]
+"""A file, a directory or a glob; a list or tuple of those; or any other iterable of documents as `str`."""
+
+Format: TypeAlias = Literal["auto", "text", "jsonl"]
+"""What the bytes of a file are; `auto` goes by its name."""
+
+Documents: TypeAlias = Literal["file", "line", "separator"]
+"""What one document of a text file is."""
+
+
+def open_corpus(
+    corpus: CorpusLike,
+    *,
+    documents: Documents = "file",
+    separator: str | None = None,
+    format: Format = "auto",  # noqa: A002  the word of configs and of the core
+    field: str = "text",
+) -> "_core.Corpus":
+    """Find the files of a corpus, or take documents from memory.
+
+    A list or a tuple holds paths. Documents in a list are given as `iter(documents)`.
+
+    Args:
+        corpus: Where the documents are.
+        documents: What one document of a text file is: the `file`, each `line` with its ending, or the text between two
+            `separator`s.
+        separator: Text between two documents, which belongs to neither; only with `documents="separator"`.
+        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
+        field: Key of the text in each object of a JSON lines file.
+
+    Raises:
+        ConfigError: An argument is unknown or at odds with another.
+        DataError: There is no file in any of the paths.
+        FileNotFoundError: A path does not exist or a glob matches nothing.
+    """
+    if isinstance(corpus, bytes | bytearray):
+        raise ConfigError("the corpus is bytes, it must be paths or an iterable of str")
+    if isinstance(corpus, str | os.PathLike):
+        paths = [os.fspath(corpus)]
+    elif isinstance(corpus, list | tuple):
+        paths = [os.fspath(path) for path in corpus]
+    else:
+        return _core.Corpus.from_iterable(corpus)
+    try:
+        return _core.Corpus.from_paths(paths, format, documents, separator, field)
+    except OSError as error:
+        if isinstance(corpus, list | tuple):
+            error.add_note("a list holds paths; give documents as `iter(documents)`")
+        raise

@@ -1,0 +1,233 @@
+"""The tokenizer: text to ids and back."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slm import _core
+from slm.errors import ConfigError
+from slm.tokenizer.threads import default_num_threads
+
+if TYPE_CHECKING:
+    from slm.tokenizer.corpus import PathLike
+
+IdsLike: TypeAlias = NDArray[Any] | Sequence[int] | Iterable[int]
+"""Token ids as an array of any integer type, a list or another iterable."""
+
+
+class Tokenizer:
+    """A byte-level BPE tokenizer.
+
+    Its ids are those of Hugging Face `tokenizers` for the same `tokenizer.json`. It never changes, may be used by many
+    threads at once, survives a fork, and can be pickled.
+
+    Example:
+        >>> from slm.tokenizer import train_tokenizer
+        >>> tok = train_tokenizer(iter(["a tale of tales"]), vocab_size=260)
+        >>> tok.decode(tok.encode("tale"))
+        'tale'
+    """
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: "_core.Tokenizer") -> None:
+        """Wrap a tokenizer of the Rust core; use `load` or `train_tokenizer`."""
+        self._core = core
+
+    @classmethod
+    def load(cls, path: "PathLike") -> Self:
+        """Load a tokenizer directory, or any `tokenizer.json` of byte-level BPE with the `gpt2` or `cl100k` pattern.
+
+        Raises:
+            TokenizerError: The file is malformed, or needs something that is not supported; the message names it.
+            FileNotFoundError: There is no such file, or no `tokenizer.json` in the directory.
+        """
+        return cls(_core.Tokenizer.load(path))
+
+    def save(self, directory: "PathLike") -> None:
+        """Write `tokenizer.json` and the files beside it; other files in the directory stay.
+
+        Interrupted at any point it leaves the old tokenizer, none or the new one, never a mixture that loads.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        self._core.save(directory)
+
+    @property
+    def core(self) -> "_core.Tokenizer":
+        """The tokenizer of the Rust core, for the parts of this package that hand it back there."""
+        return self._core
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, special ones included; ids are below it."""
+        return self._core.vocab_size
+
+    @property
+    def pattern(self) -> str:
+        """Name of the pattern that splits text before merging."""
+        return self._core.pattern
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of vocabulary, merges, pattern and special tokens, in 32 hexadecimal digits."""
+        return self._core.fingerprint
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Ids of the special tokens."""
+        return dict(self._core.special_tokens)
+
+    @property
+    def end_of_text_id(self) -> int | None:
+        """Id of the special token that ends a document, if there is one."""
+        return self._core.end_of_text_id
+
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """What the tokenizer was made from, with what settings; None if it does not say."""
+        return None if self._core.training is None else json.loads(self._core.training)
+
+    def encode(self, text: str, *, parse_special: bool = False) -> NDArray[np.uint32]:
+        """Turn a text into ids.
+
+        Args:
+            text: Any text.
+            parse_special: Whether a special token's text becomes that token. Leave it off for text that others wrote.
+
+        Returns:
+            Token ids; (T,), uint32.
+
+        Raises:
+            DataError: The text has a lone surrogate, which is no character.
+            TokenizerError: The vocabulary has no token for a byte of the text, which happens only to tokenizers
+                trained without `initial_alphabet`.
+        """
+        return self._core.encode(text, parse_special)
+
+    def encode_bytes(self, content: bytes) -> NDArray[np.uint32]:
+        """Turn any bytes into ids: valid UTF-8 as `encode` does, each run of other bytes on its own.
+
+        Returns:
+            Token ids; (T,), uint32. `decode_bytes` gives the same bytes back.
+        """
+        return self._core.encode_bytes(content)
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        parse_special: bool = False,
+        num_threads: int | None = None,
+        progress: "Callable[[_core.Progress], object] | None" = None,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """Turn many texts into ids, on many threads.
+
+        Args:
+            texts: The texts.
+            parse_special: As in `encode`.
+            num_threads: Threads to use; all cores of this process if None. The ids do not depend on it.
+            progress: Called about twenty times a second from this thread; an exception in it stops the work.
+
+        Returns:
+            The ids of all texts one after another, (N,), uint32; and where each text starts in them, with the end of
+            the last, (number of texts + 1,), uint64.
+
+        Raises:
+            DataError: A text has a lone surrogate.
+            TokenizerError: As in `encode`.
+
+        Example:
+            >>> from slm.tokenizer import train_tokenizer
+            >>> tok = train_tokenizer(iter(["ab"]), vocab_size=258)
+            >>> ids, offsets = tok.encode_batch(["abab", "", "a"])
+            >>> offsets.tolist()
+            [0, 2, 2, 3]
+        """
+        texts = texts if isinstance(texts, list) else list(texts)
+        return self._core.encode_batch(
+            texts, parse_special=parse_special, num_threads=num_threads or default_num_threads(), progress=progress
+        )
+
+    def decode(self, ids: IdsLike) -> str:
+        """Turn ids into text; bytes that are no UTF-8 become U+FFFD, special tokens their own text.
+
+        Raises:
+            ConfigError: An id is not in the vocabulary.
+        """
+        return self._core.decode(_as_ids(ids))
+
+    def decode_bytes(self, ids: IdsLike) -> bytes:
+        """Turn ids into the bytes they stand for, which need not be UTF-8.
+
+        Raises:
+            ConfigError: An id is not in the vocabulary.
+        """
+        return self._core.decode_bytes(_as_ids(ids))
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of one token; a token may hold part of a character.
+
+        Raises:
+            IndexError: There is no such token.
+        """
+        return self._core.token_bytes(token_id)
+
+    def token_lengths(self) -> NDArray[np.int64]:
+        """How many bytes each token decodes to, 0 for special tokens, which are not text; (V,), int64."""
+        return self._core.token_lengths()
+
+    def unreachable_tokens(self) -> NDArray[np.uint32]:
+        """Ids of tokens that the merges do not make of the token's own bytes, so that no text gives them."""
+        return self._core.unreachable_tokens()
+
+    def merges(self) -> list[tuple[int, int, int]]:
+        """The merges by rank: left id, right id and the id of both together."""
+        return self._core.merges()
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokenizer) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocab_size={self.vocab_size}, pattern={self.pattern!r}, fingerprint={self.fingerprint!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = {token_id: content for content, token_id in self.special_tokens.items()}
+        end_of_text = None if self.end_of_text_id is None else names[self.end_of_text_id]
+        return _unpickle, (self._core.to_json(), end_of_text, self._core.training)
+
+
+def _unpickle(tokenizer_json: bytes, end_of_text: str | None, training: str | None) -> Tokenizer:
+    return Tokenizer(_core.Tokenizer.from_json(tokenizer_json, end_of_text, training))
+
+
+def _as_ids(ids: IdsLike) -> NDArray[np.uint32]:
+    array = np.asarray(ids if isinstance(ids, np.ndarray | list | tuple) else list(ids))
+    if array.size == 0:
+        return np.empty(0, np.uint32)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ConfigError(
+            f"token ids have shape {array.shape} and type {array.dtype}, they must be one row of integers"
+        )
+    if array.dtype.kind == "i" and int(array.min()) < 0:
+        position = int(array.argmin())
+        raise ConfigError(f"token id {int(array[position])} at position {position} is negative")
+    if int(array.max()) > np.iinfo(np.uint32).max:
+        raise ConfigError(f"token id {int(array.max())} is larger than any vocabulary")
+    return np.ascontiguousarray(array, np.uint32)
+
+
+def load_tokenizer(tokenizer: "Tokenizer | PathLike") -> Tokenizer:
+    """Give a tokenizer back as it is, or load it from its path."""
+    return tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.load(Path(tokenizer))

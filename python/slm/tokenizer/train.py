@@ -1,0 +1,81 @@
+"""Train a tokenizer on a corpus."""
+
+from collections.abc import Callable, Sequence
+
+from slm import _core
+from slm.tokenizer.corpus import CorpusLike, Documents, Format, PathLike, open_corpus
+from slm.tokenizer.threads import default_num_threads
+from slm.tokenizer.tokenizer import Tokenizer
+
+
+def train_tokenizer(
+    corpus: CorpusLike,
+    *,
+    vocab_size: int,
+    pattern: str = "gpt2",
+    documents: Documents = "file",
+    separator: str | None = None,
+    format: Format = "auto",  # noqa: A002  the word of configs and of the core
+    field: str = "text",
+    special_tokens: Sequence[str] = ("<|endoftext|>",),
+    min_frequency: int = 0,
+    max_token_length: int | None = None,
+    initial_alphabet: bool = True,
+    num_threads: int | None = None,
+    progress: "Callable[[_core.Progress], object] | None" = None,
+    out: PathLike | None = None,
+) -> Tokenizer:
+    """Learn a byte-level BPE tokenizer.
+
+    Merges and ids are those of Hugging Face's `BpeTrainer` on the same documents. Special tokens in the corpus are
+    ordinary text. The result does not depend on `num_threads`.
+
+    Args:
+        corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`. Files may be
+            gzip or zstd.
+        vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
+        pattern: How text is split before merging: `gpt2` or `cl100k`.
+        documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
+            `train(files)`), or the text between two `separator`s.
+        separator: Text between two documents; only with `documents="separator"`.
+        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
+        field: Key of the text in each object of a JSON lines file.
+        special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
+            token has such a name, the first one does.
+        min_frequency: Fewest occurrences of a pair that is merged; 0 and 1 mean the same.
+        max_token_length: Longest token that merging makes, by Hugging Face's rule: fewer bytes than this, and pairs of
+            two bytes always. None: no limit.
+        initial_alphabet: Whether all 256 bytes are tokens, so that every text can be encoded.
+        num_threads: Threads that count; all cores of this process if None.
+        progress: Called about twenty times a second from this thread; an exception in it stops the training.
+        out: Directory to save the tokenizer in.
+
+    Returns:
+        The tokenizer, with a record of its making in `training`.
+
+    Raises:
+        ConfigError: A setting is out of range, such as a `vocab_size` below special tokens and alphabet.
+        DataError: The corpus has no text, or a file is not UTF-8, malformed or cut off.
+        FileNotFoundError: A path does not exist.
+
+    Example:
+        >>> tok = train_tokenizer(iter(["to be or not to be"]), vocab_size=260)
+        >>> [tok.token_bytes(id) for id in tok.encode("to be").tolist()]
+        [b'to', b' be']
+    """
+    found = open_corpus(corpus, documents=documents, separator=separator, format=format, field=field)
+    core = _core.train_tokenizer(
+        found,
+        vocab_size=vocab_size,
+        pattern=pattern,
+        special_tokens=list(special_tokens),
+        min_frequency=min_frequency,
+        max_token_length=max_token_length,
+        initial_alphabet=initial_alphabet,
+        num_threads=num_threads or default_num_threads(),
+        progress=progress,
+    )
+    tokenizer = Tokenizer(core)
+    if out is not None:
+        tokenizer.save(out)
+    return tokenizer
