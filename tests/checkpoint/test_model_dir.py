@@ -234,6 +234,14 @@ def test_failed_save_leaves_the_old_model_and_nothing_else(model_dir: Path, monk
     assert [path.name for path in model_dir.parent.iterdir()] == ["model"]
 
 
+def test_what_a_killed_save_left_is_cleared_by_the_next(model_dir: Path) -> None:
+    remnant = model_dir.with_name(".model.partial")
+    remnant.mkdir()
+    (remnant / "model.safetensors").write_bytes(b"half")
+    save_model(tiny_model("llama"), model_dir)
+    assert [path.name for path in model_dir.parent.iterdir()] == ["model"]
+
+
 class TestTokenizer:
     """The tokenizer of a model travels with it."""
 

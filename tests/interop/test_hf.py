@@ -137,6 +137,16 @@ def test_export_converts_the_dtype(tmp_path: Path) -> None:
         assert torch.equal(exported[name], tensor.to(torch.bfloat16))
 
 
+def test_export_refuses_a_dtype_that_cannot_hold_a_weight(tmp_path: Path) -> None:
+    model = tiny_model("llama")
+    with torch.no_grad():
+        model.model.norm.weight[0] = 70_000.0
+    save_model(model, tmp_path / "model")
+    with pytest.raises(CheckpointError, match=r"`model\.norm\.weight` that float16 cannot"):
+        export_hf(tmp_path / "model", tmp_path / "half", dtype=torch.float16)
+    assert not (tmp_path / "half").exists()
+
+
 def test_commands_export_and_import(tmp_path: Path) -> None:
     save_model(tiny_model("llama"), tmp_path / "model")
     runner = CliRunner()

@@ -2,11 +2,13 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 
+from slm.config import memory
 from slm.model import loss
 from slm.model.loss import nll_of_hidden
 from tests.reference.tiny_models import tiny_ids, tiny_model
 
 IGNORE = -100
+CHUNK_LOGITS_CPU, MIN_CHUNK_TOKENS = loss._CHUNK_LOGITS_CPU, loss._MIN_CHUNK_TOKENS  # before any test shrinks them
 
 
 def make_inputs(num_tokens: int = 70, vocab_size: int = 50) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -20,6 +22,12 @@ def make_inputs(num_tokens: int = 70, vocab_size: int = 50) -> tuple[torch.Tenso
 
 def plain_nll(x_ND: torch.Tensor, weight_VD: torch.Tensor, target_ids_N: torch.Tensor) -> torch.Tensor:
     return cross_entropy(linear(x_ND, weight_VD), target_ids_N, reduction="none", ignore_index=IGNORE)
+
+
+def test_memory_estimate_knows_the_size_of_a_chunk() -> None:
+    assert memory._LOGITS_ON_CPU == CHUNK_LOGITS_CPU
+    assert memory._LOGITS_ON_GPU == loss._CHUNK_LOGITS_GPU
+    assert memory._LEAST_TOKENS_OF_LOGITS == MIN_CHUNK_TOKENS
 
 
 @pytest.fixture(autouse=True)

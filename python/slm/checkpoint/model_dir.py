@@ -203,7 +203,8 @@ def write_model_dir(
     target = Path(directory)
     _refuse_other_content(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    # One name for every writer, so that the next save clears what a killed one left.
+    staged = target.with_name(f".{target.name}.partial")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     try:

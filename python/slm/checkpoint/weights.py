@@ -64,6 +64,11 @@ def read_weights(
                 _check_finite(path, name, tensor)
                 # `copy` gives the weights memory of their own: what `get_tensor` returns is a window into the file.
                 tensors[name] = tensor.to(device or "cpu", dtype, copy=True)
+                if dtype == torch.float16 and not _is_finite(tensors[name]):
+                    raise CheckpointError(
+                        f"`{path}` holds values in `{name}` that float16 cannot; its largest is 65504\n\n"
+                        "hint: use bfloat16, which has the range of float32"
+                    )
     if config.tie_word_embeddings and HEAD in tensors and not torch.equal(tensors.pop(HEAD), tensors[EMBEDDING]):
         raise CheckpointError(
             f"`{found[HEAD][0]}` holds `{HEAD}` unlike `{EMBEDDING}`, and `config.json` says that they are tied\n\n"
@@ -134,10 +139,14 @@ def _compare(
 
 
 def _check_finite(path: Path, name: str, tensor: Tensor) -> None:
-    # One pass without a temporary; both ends are NaN if any element is.
-    low, high = torch.aminmax(tensor)
-    if not (torch.isfinite(low) and torch.isfinite(high)):
+    if not _is_finite(tensor):
         raise CheckpointError(
             f"`{path}` holds a value that is not finite in `{name}`\n\n"
             "hint: the training that wrote it diverged or the file is damaged; take an earlier checkpoint"
         )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # One pass without a temporary; both ends are NaN if any element is.
+    low, high = torch.aminmax(tensor)
+    return bool(low.isfinite() and high.isfinite())
