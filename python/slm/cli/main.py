@@ -4,7 +4,6 @@ Nouns are imported when they are used (`slm.cli.nouns` lists them), so help load
 """
 
 import importlib
-import importlib.metadata
 import os
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from slm import __version__
 from slm.cli.errors import missing_library, report, tell
 from slm.cli.nouns import NOUNS
 from slm.errors import EXIT_FAILED, EXIT_INTERRUPTED
@@ -101,16 +101,8 @@ def _add_verbose(command: Any) -> None:
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"slm {version()}")
+        typer.echo(f"slm {__version__}")
         raise typer.Exit
-
-
-def version() -> str:
-    """Version of the installed distribution, or `unknown` where the package runs from a bare directory."""
-    try:
-        return importlib.metadata.version("slm-foundry")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _build() -> Any:

@@ -18,7 +18,7 @@ class DataConfig(Config):
     """Directory of the tokenizer, or a `tokenizer.json`; copied into the shards."""
 
     out: FilePath
-    """Directory of the shards; made if missing, refused if it holds anything but an unfinished build or these shards."""
+    """Directory of the shards; made if missing, refused if it holds anything else than these shards."""
 
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Share of the documents held out for validation, chosen by a hash of their text; 0 holds out none."""

@@ -51,7 +51,7 @@ def estimate_memory(run: RunConfig) -> MemoryEstimate:
     weights = run.model.num_parameters * _FLOAT32
     optimizer = 2 * weights + run.model.num_parameter_tensors * _FLOAT32
     ema = weights if run.train.ema_decay is not None else 0
-    activations = _kept_bytes(run) + _passing_bytes(run)
+    activations = kept_activation_bytes(run) + _passing_bytes(run)
     # With accumulation the gradients of the first micro steps are there while the later ones go forward.
     moving = weights + activations if run.train.accumulation_steps > 1 else max(activations, weights)
     return MemoryEstimate(
@@ -64,26 +64,22 @@ def estimate_memory(run: RunConfig) -> MemoryEstimate:
     )
 
 
-def _kept_bytes(run: RunConfig) -> int:
-    """What autograd keeps between forward and backward."""
+def kept_activation_bytes(run: RunConfig) -> int:
+    """Bytes that autograd keeps of one micro batch between its forward and its backward pass."""
     model = run.model
     hidden, inner = model.hidden_size, model.intermediate_size
     queries = model.num_attention_heads * model.head_dim
     keys = model.num_key_value_heads * model.head_dim
-    # Projected: q, k, v, what attention gives; gate, silu(gate), up, their product.
-    projected = 2 * queries + 2 * keys + 4 * inner
+    is_half = run.train.precision in ("bfloat16", "float16")
+    product = _BFLOAT16 if is_half else _FLOAT32
     # The stream before each half of a layer, and the normalized stream before its weight, stay float32.
-    stream = 4 * hidden * _FLOAT32
-    if run.train.precision in ("bfloat16", "float16"):
-        # Each of the five projections that read the stream keeps a copy of its own.
-        layer = stream + (5 * hidden + projected) * _BFLOAT16
-        head_norm = (queries + keys) * (_FLOAT32 + _BFLOAT16)
-        copies_of_weights = (model.num_matmul_parameters - model.vocab_size * hidden) * _BFLOAT16
-    else:
-        layer = stream + (2 * hidden + projected) * _FLOAT32
-        head_norm = 2 * (queries + keys) * _FLOAT32
-        copies_of_weights = 0
-    per_token = model.num_hidden_layers * (layer + (head_norm if model.qk_norm else 0))
+    layer = 4 * hidden * _FLOAT32
+    # What the halves read; q, k, v; what attention gives, by heads and by tokens; gate, silu(gate), up, their product.
+    layer += (2 * hidden + 3 * queries + 2 * keys + 4 * inner) * product
+    if model.qk_norm:
+        layer += (queries + keys) * (_FLOAT32 + product)
+    copies_of_weights = (model.num_matmul_parameters - model.vocab_size * hidden) * _BFLOAT16 if is_half else 0
+    per_token = model.num_hidden_layers * layer
     # The last norm, its result, and the gradient of it that the loss makes ahead of time.
     per_token += 4 * hidden * _FLOAT32
     head_gradient = model.vocab_size * hidden * _FLOAT32

@@ -12,8 +12,8 @@ def _heads(values: dict[str, Any]) -> int:
 
 
 def _hidden_per_head(values: dict[str, Any]) -> int:
-    # A value of 0 makes way for the error about `hidden_size`, which is what the person has to mend.
-    return max(2, values.get("hidden_size", 2) // values.get("num_attention_heads", 1))
+    # At least 1, so that fewer `hidden_size` than heads is told as what it is.
+    return max(1, values.get("hidden_size", 1) // values.get("num_attention_heads", 1))
 
 
 class ModelConfig(Config):
@@ -43,7 +43,7 @@ class ModelConfig(Config):
     Default (or `null`): as many as `num_attention_heads`.
     """
 
-    head_dim: Annotated[int, Field(ge=2, le=1024)] = Field(default_factory=_hidden_per_head)
+    head_dim: Annotated[int, Field(ge=1, le=1 << 16)] = Field(default_factory=_hidden_per_head)
     """Width of a head (E), even because RoPE turns pairs. Default (or `null`): `hidden_size / num_attention_heads`."""
 
     max_position_embeddings: Annotated[int, Field(ge=1, le=1 << 24)]

@@ -38,7 +38,9 @@ class Places:
                 return f"`--set {self.overrides[path[:length]]}`"
             if path[:length] in self.lines:
                 return f"{self.source}, line {self.lines[path[:length]]}"
-        return self.source
+        # A mapping that is nowhere but in the path of an override, as `modle` in `--set modle.vocab_size=1`.
+        inside = [override for below, override in self.overrides.items() if path and below[: len(path)] == path]
+        return f"`--set {inside[0]}`" if inside else self.source
 
 
 def describe(error: ValidationError, config_class: type[BaseModel], places: Places) -> ConfigError:
@@ -52,6 +54,8 @@ def describe(error: ValidationError, config_class: type[BaseModel], places: Plac
     told: list[str] = []
     hints: list[str] = []
     for problem in error.errors(include_url=False):
+        if problem["type"] == "default_factory_not_called":
+            continue  # A derived setting, for want of what it is derived from, which is told by itself.
         sentence, hint = _sentence(typing.cast("Mapping[str, Any]", problem), config_class, places)
         told.append(sentence)
         if hint and hint not in hints:
@@ -163,15 +167,20 @@ def suggest(path: KeyPath, config_class: type[BaseModel]) -> str | None:
     by_name: dict[str, KeyPath] = {}
     for known in everywhere:
         by_name.setdefault(str(known[-1]), known)
-    near = nearest_name(key, by_name)
-    if near is not None:
-        return dotted(by_name[near])
-    return nearest_name(dotted(path), [dotted(known) for known in everywhere])
+    # Farther away a likeness must be closer: a wrong hint is worse than none.
+    near = nearest_name(key, by_name, likeness=0.85)
+    return dotted(by_name[near]) if near is not None else None
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelled one was meant to be, or None if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+def nearest_name(name: str, known: Iterable[str], *, likeness: float = 0.7) -> str | None:
+    """The known name that a misspelled one was meant to be, or None if none is near.
+
+    Args:
+        name: What was written.
+        known: What could have been meant.
+        likeness: Least share of characters in common, 1 for equal names.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return near[0] if near else None
 
 
