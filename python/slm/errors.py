@@ -38,6 +38,10 @@ class CheckpointError(SlmError, ValueError):
     """A checkpoint or a model directory is incomplete, corrupt or of another model."""
 
 
+class TrainingError(SlmError, ArithmeticError):
+    """Training cannot go on, because the loss or the gradient is no longer a finite number."""
+
+
 class InternalError(SlmError, RuntimeError):
     """A bug in `slm` itself, such as a panic in the Rust core; please report it."""
 
