@@ -1,0 +1,1 @@
+"""Measuring models on text that they have not learned from."""
