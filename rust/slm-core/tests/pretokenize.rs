@@ -5,12 +5,17 @@ use proptest::prelude::*;
 use slm_core::pretokenize::Pattern;
 use std::sync::LazyLock;
 
-static ORACLES: LazyLock<Vec<(Pattern, Regex)>> =
-    LazyLock::new(|| Pattern::ALL.into_iter().map(|pattern| (pattern, Regex::new(pattern.regex()).unwrap())).collect());
+static ORACLES: LazyLock<Vec<(Pattern, Regex)>> = LazyLock::new(|| {
+    Pattern::ALL
+        .into_iter()
+        .map(|pattern| (pattern, Regex::new(pattern.regex()).expect("a pattern is a regex")))
+        .collect()
+});
 
 fn assert_same_pretokens(text: &str) {
     for (pattern, regex) in &*ORACLES {
-        let expected: Vec<&str> = regex.find_iter(text).map(|found| found.unwrap().as_str()).collect();
+        let expected: Vec<&str> =
+            regex.find_iter(text).map(|found| found.expect("the engine does not give up").as_str()).collect();
         let mut pretokens = Vec::new();
         pattern.for_each(text, |pretoken| pretokens.push(pretoken));
         assert_eq!(pretokens, expected, "{} on {text:?}", pattern.name());
