@@ -10,4 +10,4 @@ TEXT = "the quick brown fox jumps over the lazy dog; 日本語 and emoji 😀�
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
     """280 tokens: every byte, the end of text, and some merges."""
-    return train_tokenizer([TEXT], vocab_size=280)
+    return train_tokenizer(iter([TEXT]), vocab_size=280)

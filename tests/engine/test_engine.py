@@ -190,9 +190,9 @@ def test_a_full_context_is_used_to_the_last_token(model, tokenizer):
 
 def test_a_prompt_longer_than_the_context_is_refused_with_both_lengths(model, tokenizer):
     llm = LLM.from_model(model, tokenizer)
-    with pytest.raises(ConfigError, match="prompt has 70 tokens.*room for 64(.|\n)*hint: cut the prompt by 7 tokens"):
+    with pytest.raises(ConfigError, match=r"prompt has 70 tokens.*room for 64(.|\n)*hint: cut the prompt by 7 tokens"):
         llm.generate([prompt_of(70)], SamplingParams(max_tokens=1))
-    with pytest.raises(ConfigError, match="60 tokens and `max_tokens` 5 .*64 tokens(.|\n)*hint: set `max_tokens` to"):
+    with pytest.raises(ConfigError, match=r"60 tokens and `max_tokens` 5 .*64 tokens(.|\n)*hint: set `max_tokens` to"):
         llm.stream(prompt_of(60), SamplingParams(max_tokens=5))
 
 

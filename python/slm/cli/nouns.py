@@ -29,7 +29,7 @@ NOUNS = {
     "train": Noun("slm.cli.train", "app", "Train a model, or go on where a run was stopped.", "Build"),
     "eval": Noun("slm.cli.eval", "app", "Measure perplexity and bits per byte.", "Use"),
     "generate": Noun("slm.cli.generate", "app", "Continue a prompt.", "Use"),
-    "chat": Noun("slm.cli.generate", "chat_app", "Talk with a model in the terminal.", "Use"),
+    "chat": Noun("slm.cli.chat", "app", "Talk with a model in the terminal.", "Use"),
     "serve": Noun("slm.cli.serve", "app", "Answer over HTTP, as OpenAI clients expect.", "Use"),
     "export": Noun("slm.cli.export", "app", "Write a model for other tools.", "Exchange"),
     "import": Noun("slm.cli.export", "import_app", "Read a model of other tools.", "Exchange"),

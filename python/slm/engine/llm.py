@@ -1,7 +1,7 @@
 """A model directory, ready to generate: the whole inference API for programs."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Self
@@ -116,7 +116,7 @@ class LLM:
             self._abandon(sequences)
         return [_completion(sequence) for sequence in sequences]
 
-    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Iterator[Delta]:
+    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Generator[Delta, None, None]:
         """Continue one prompt, piece by piece; closing the iterator ends the generation.
 
         The pieces hold whole characters and join to the text that `generate` gives.
@@ -135,7 +135,7 @@ class LLM:
         # Checked here and not at the first `next`, where a caller expects no error in its arguments.
         return self._deltas(self._sequence(prompt, params or SamplingParams()))
 
-    def _deltas(self, sequence: Sequence) -> Iterator[Delta]:
+    def _deltas(self, sequence: Sequence) -> Generator[Delta, None, None]:
         try:
             self.engine.add(sequence)
             while sequence.deltas or not sequence.is_finished:

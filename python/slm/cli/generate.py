@@ -1,0 +1,117 @@
+"""`slm generate`: continue one prompt."""
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from slm.cli.nouns import noun_as_command
+from slm.cli.options import JsonOption
+from slm.cli.sampling import (
+    DEFAULT_MAX_TOKENS,
+    DeviceOption,
+    DtypeOption,
+    MaxTokensOption,
+    MinPOption,
+    ModelArgument,
+    SeedOption,
+    StopOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
+    check_text,
+    load_llm,
+    shown,
+)
+
+app = noun_as_command()
+
+
+@app.command()
+def generate(
+    model_dir: ModelArgument,
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="Text to continue; `-` reads it from stdin.", show_default=False)
+    ],
+    max_tokens: MaxTokensOption = None,
+    temperature: TemperatureOption = 0.8,
+    top_k: TopKOption = None,
+    top_p: TopPOption = 0.95,
+    min_p: MinPOption = 0.0,
+    seed: SeedOption = None,
+    stop: StopOption = None,
+    ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Go on past the end of the text.")] = False,
+    echo: Annotated[bool, typer.Option("--echo", help="Write the prompt before the answer.")] = False,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Continue a prompt, writing the text as it comes.
+
+    The text goes to stdout and a line with the seed and the speed to stderr.
+
+    Example: slm generate model/ "def main(" --temperature 0
+    """
+    import secrets
+    from dataclasses import replace
+
+    from slm.engine.sampling_params import SamplingParams
+
+    # All that can be wrong with the arguments is found before the model is loaded.
+    params = SamplingParams(
+        max_tokens=DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=secrets.randbits(32) if seed is None else seed,
+        stop=[check_text(text, "`--stop`") for text in stop or ()],
+        ignore_eos=ignore_eos,
+    )
+    text = check_text(_read_prompt(prompt), "the prompt")
+    llm = load_llm(model_dir, device, dtype)
+    prompt_ids = llm.tokenizer.encode(text).tolist()
+    if max_tokens is None:
+        room = llm.engine.context_tokens - max(1, len(prompt_ids))
+        params = replace(params, max_tokens=max(1, min(DEFAULT_MAX_TOKENS, room)))
+    started = time.perf_counter()
+    if json_:
+        import json
+        from dataclasses import asdict
+
+        completion = asdict(llm.generate([prompt_ids], params)[0])
+        seconds = time.perf_counter() - started
+        speed = {"seconds": round(seconds, 4), "tokens_per_second": round(len(completion["token_ids"]) / seconds, 1)}
+        typer.echo(json.dumps({"prompt": text, **completion, **speed}, ensure_ascii=False))
+        return
+    on_terminal = sys.stdout.isatty()
+    if echo:
+        typer.echo(shown(text, on_terminal=on_terminal), nl=False)
+    num_tokens, reason = 0, None
+    try:
+        for delta in llm.stream(prompt_ids, params):
+            num_tokens += delta.token_id is not None
+            reason = delta.finish_reason
+            typer.echo(shown(delta.text, on_terminal=on_terminal), nl=False)
+            sys.stdout.flush()
+    finally:
+        typer.echo()
+    seconds = time.perf_counter() - started
+    ending = {"stop": "ended by itself", "length": "reached the most tokens"}.get(str(reason), reason)
+    typer.echo(
+        f"{num_tokens} tokens in {seconds:.1f} s, {num_tokens / seconds:.0f} tokens/s, {ending}, seed {params.seed}",
+        err=True,
+    )
+
+
+def _read_prompt(prompt: str) -> str:
+    if prompt != "-":
+        return prompt
+    from slm.errors import ConfigError
+
+    content = sys.stdin.buffer.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the prompt on stdin is not UTF-8 at byte {error.start}") from None

@@ -1,0 +1,105 @@
+"""Options of the commands that generate text, and loading the model that they name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from slm.engine import LLM
+
+DEFAULT_MAX_TOKENS = 256
+"""Longest answer where the person did not say; less where the context has less room."""
+
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL_DIR", help="Directory of a trained model.", show_default=False)
+]
+MaxTokensOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens",
+        "-n",
+        metavar="N",
+        help=f"Most tokens to write. By default {DEFAULT_MAX_TOKENS}, or what the context has room for.",
+        show_default=False,
+    ),
+]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", "-t", help="Randomness; 0 always takes the likeliest token.")
+]
+TopKOption = Annotated[
+    int | None,
+    typer.Option("--top-k", metavar="K", help="Keep the K likeliest tokens. By default all.", show_default=False),
+]
+TopPOption = Annotated[
+    float, typer.Option("--top-p", help="Keep the likeliest tokens that together have this probability.")
+]
+MinPOption = Annotated[
+    float, typer.Option("--min-p", help="Keep tokens at least this fraction as likely as the likeliest.")
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Write the same text again. By default a new one.", show_default=False),
+]
+StopOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stop", metavar="TEXT", help="End before this text, leaving it out. Can be repeated.", show_default=False
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", help="`cpu` or `cuda`. By default CUDA if there is any.", show_default=False
+    ),
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        help="`float32`, `bfloat16` or `float16`. By default float32 on a CPU, else as stored.",
+        show_default=False,
+    ),
+]
+
+
+def load_llm(model_dir: Path, device: str | None, dtype: str | None) -> "LLM":
+    """Load a model for one answer at a time; errors as `slm.LLM`."""
+    from slm.engine import LLM
+
+    return LLM(model_dir, device=device, dtype=dtype, max_batch=1)
+
+
+def check_text(text: str, name: str) -> str:
+    """Refuse text that came as bytes which are not UTF-8.
+
+    Raises:
+        ConfigError: `text` holds such bytes, as Python marks them.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{name} is not UTF-8 at character {error.start}") from None
+    return text
+
+
+def shown(text: str, *, on_terminal: bool) -> str:
+    r"""Text as it may be written: on a terminal, control characters that a model made up are shown and not obeyed.
+
+    Example:
+        >>> shown("a\x1b[2J\n", on_terminal=True)
+        'a␛[2J\n'
+    """
+    if not on_terminal:
+        return text
+    return "".join(
+        char if char in "\n\t" or not (ord(char) < 32 or 127 <= ord(char) < 160) else _picture(char) for char in text
+    )
+
+
+def _picture(control: str) -> str:
+    code = ord(control)
+    return chr(0x2400 + code) if code < 32 else "␡" if code == 127 else "\ufffd"
