@@ -48,8 +48,8 @@ def plan_run(minutes: float, shards: Path, out: Path, vocab_size: int, num_threa
     """
     hidden_size, num_layers, rows = next(shape[1:] for shape in _SHAPES if minutes <= shape[0])
     return RunConfig(
-        shards=str(shards),
-        out=str(out),
+        shards=shards,
+        out=out,
         model=ModelConfig(
             vocab_size=vocab_size,
             hidden_size=hidden_size,

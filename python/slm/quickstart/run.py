@@ -122,13 +122,13 @@ def quickstart(
         out=root,
         tokenizer=tokenizer_dir,
         shards=shards_dir,
-        run=Path(run.out),
+        run=run.out,
         model=model_dir,
         report=report,
         corpus=chosen.name,
         parameters=run.model.num_parameters,
         steps=run.train.max_steps,
-        validation_loss=evaluation["loss_nats_per_token"],
+        validation_loss=evaluation["loss"],
         perplexity=evaluation["perplexity"],
         bits_per_byte=evaluation["bits_per_byte"],
         samples=samples,
@@ -246,7 +246,7 @@ def _plan(
 def _train(run: RunConfig, narrator: Narrator) -> None:
     from slm.train.trainer import Trainer
 
-    is_done = (Path(run.out) / "model" / "config.json").exists()
+    is_done = (run.out / "model" / "config.json").exists()
     narrator.stage("train", is_done=is_done)
     if not is_done:
         Trainer(run, on_step=lambda metrics: narrator.step(metrics, run.train.max_steps)).fit()
@@ -262,7 +262,7 @@ def _evaluate(root: Path, run: RunConfig, narrator: Narrator) -> dict[str, Any]:
         from slm.evals.loss import evaluate
         from slm.tokenizer.tokenizer import Tokenizer
 
-        model_dir = Path(run.out) / "model"
+        model_dir = run.out / "model"
         report = evaluate(
             load_model(model_dir), TokenDataset(run.shards, "validation"), Tokenizer.load(model_dir), run.eval
         )
@@ -281,14 +281,13 @@ def _draw_samples(root: Path, run: RunConfig, corpus: QuickstartCorpus, narrator
         from slm.engine.llm import LLM
         from slm.engine.sampling_params import SamplingParams
 
-        llm = LLM(Path(run.out) / "model")
+        llm = LLM(run.out / "model")
         prompts = corpus.prompts or _openings(run)
-        params = SamplingParams(max_tokens=_SAMPLE_TOKENS, temperature=_TEMPERATURE, top_p=_TOP_P, seed=0)
-        settings = f"temperature {_TEMPERATURE}, top-p {_TOP_P}, seed 0, {_SAMPLE_TOKENS} tokens"
-        drawn = [
-            Sample(prompt, completion.text, settings)
-            for prompt, completion in zip(prompts, llm.generate(list(prompts), params), strict=True)
-        ]
+        drawn: list[Sample] = []
+        for seed, prompt in enumerate(prompts):
+            params = SamplingParams(max_tokens=_SAMPLE_TOKENS, temperature=_TEMPERATURE, top_p=_TOP_P, seed=seed)
+            settings = f"temperature {_TEMPERATURE}, top-p {_TOP_P}, seed {seed}, {_SAMPLE_TOKENS} tokens"
+            drawn.append(Sample(prompt, llm.generate([prompt], params)[0].text, settings))
         durable.write_json(path, {"samples": [dataclasses.asdict(sample) for sample in drawn]})
     stored = json.loads(path.read_text(encoding="utf-8"))["samples"]
     return tuple(Sample(**sample) for sample in stored)
@@ -301,7 +300,7 @@ def _openings(run: RunConfig) -> tuple[str, ...]:
     from slm.data.dataset import TokenDataset
     from slm.tokenizer.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(Path(run.out) / "model")
+    tokenizer = Tokenizer.load(run.out / "model")
     documents = islice(TokenDataset(run.shards, "validation").documents(), _SAMPLES)
     return tuple(tokenizer.decode(document[:8]) for document in documents)
 
@@ -320,7 +319,7 @@ def _write_report(
     source = "evaluation.json, whole held-out documents"
     figures = [
         Figure("parameters", f"{run.model.num_parameters:,}", "run.yaml, `model`"),
-        Figure("held-out loss, nats per token", f"{evaluation['loss_nats_per_token']:.3f}", source),
+        Figure("held-out loss, nats per token", f"{evaluation['loss']:.3f}", source),
         Figure("held-out perplexity", f"{evaluation['perplexity']:.1f}", source),
         Figure("held-out bits per byte", f"{evaluation['bits_per_byte']:.3f}", source),
     ]
@@ -334,6 +333,6 @@ def _export(out: Path, run: RunConfig, narrator: Narrator) -> Path:
     if not is_done:
         from slm.checkpoint.model_dir import load_model, save_model
 
-        model_dir = Path(run.out) / "model"
+        model_dir = run.out / "model"
         save_model(load_model(model_dir), out, tokenizer_dir=model_dir)
     return out
