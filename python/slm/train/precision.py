@@ -17,8 +17,9 @@ Precision = Literal["float32", "bfloat16", "float16"]
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 _LEAST_GAIN = 1.1
 _PROBE_SIZE = 256
-_PROBE_FLOPS = 4e10
+_PROBE_FLOPS = 1.5e10
 _PROBE_MIN_TOKENS = 64
+_PROBE_ROUNDS = 3
 
 
 def resolve_device(name: str) -> torch.device:
@@ -68,8 +69,7 @@ def choose_precision(config: TrainConfig, model: Transformer, device: torch.devi
         return config.precision
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if device.type != "cpu" or _matmul_seconds(torch.bfloat16) > _matmul_seconds(torch.float32):
-        # A processor without the instructions takes hundreds of times as long, so the whole model is not even tried.
+    if device.type != "cpu" or _is_bfloat16_hopeless():
         return "float32"
     row_tokens = config.row_tokens
     affordable = int(_PROBE_FLOPS / model.config.flops_per_token(row_tokens))
@@ -77,29 +77,31 @@ def choose_precision(config: TrainConfig, model: Transformer, device: torch.devi
     rows, row_tokens = max(tokens // row_tokens, 1), min(row_tokens, tokens)
     ids_BT = torch.arange(rows * row_tokens).remainder(model.config.vocab_size).view(rows, row_tokens)
 
-    def seconds(precision: Precision) -> float:
-        def run() -> None:
-            with autocast(device, precision):
-                nll_BT = model.nll(ids_BT, ids_BT)
-            nll_BT.mean().backward()
+    def run(precision: Precision) -> None:
+        with autocast(device, precision):
+            nll_BT = model.nll(ids_BT, ids_BT)
+        nll_BT.sum().backward()
 
-        elapsed = _fastest(run)
-        model.zero_grad(set_to_none=True)
-        return elapsed
-
-    return "bfloat16" if seconds("float32") > _LEAST_GAIN * seconds("bfloat16") else "float32"
+    seconds = _fastest(lambda: run("float32"), lambda: run("bfloat16"))
+    model.zero_grad(set_to_none=True)
+    return "bfloat16" if seconds[0] > _LEAST_GAIN * seconds[1] else "float32"
 
 
-def _matmul_seconds(dtype: torch.dtype) -> float:
-    a = torch.ones(_PROBE_SIZE, _PROBE_SIZE, dtype=dtype)
-    return _fastest(lambda: torch.mm(a, a))
+def _is_bfloat16_hopeless() -> bool:
+    """Tell whether bfloat16 is slower for a bare product; without the instructions it is hundreds of times slower."""
+    float32, bfloat16 = (torch.ones(_PROBE_SIZE, _PROBE_SIZE, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    seconds = _fastest(lambda: torch.mm(float32, float32), lambda: torch.mm(bfloat16, bfloat16))
+    return seconds[1] > seconds[0]
 
 
-def _fastest(run: Callable[[], object]) -> float:
-    """Time a function: the fastest of two after one to warm up."""
-    seconds: list[float] = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+def _fastest(*runs: Callable[[], object]) -> list[float]:
+    """Time functions by turns, so that what else the machine does meets them all; the fastest of each after a warmup."""
+    fastest = [float("inf")] * len(runs)
+    for round_idx in range(1 + _PROBE_ROUNDS):
+        for i, run in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            elapsed = time.perf_counter() - start
+            if round_idx > 0:
+                fastest[i] = min(fastest[i], elapsed)
+    return fastest
