@@ -95,7 +95,7 @@ def _is_bfloat16_hopeless() -> bool:
 
 
 def _fastest(*runs: Callable[[], object]) -> list[float]:
-    """Time functions by turns, so that what else the machine does meets them all; the fastest of each after a warmup."""
+    """Time functions by turns, so that other load meets them all; the fastest of each after a warmup."""
     fastest = [float("inf")] * len(runs)
     for round_idx in range(1 + _PROBE_ROUNDS):
         for i, run in enumerate(runs):
