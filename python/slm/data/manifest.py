@@ -18,7 +18,7 @@ TOKENIZER_DIRECTORY = "tokenizer"
 
 _MARKER_FILE = ".unfinished"
 _MAX_MANIFEST_BYTES = 64 << 20
-_MAX_HEADER_BYTES = 10_240
+_NPY_MAGIC = b"\x93NUMPY\x01\x00"
 
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -215,9 +215,12 @@ class Manifest(_Record):
 
     @staticmethod
     def _check_size(path: Path, num_elements: int, element_bytes: int) -> None:
-        size = path.stat().st_size
-        header_bytes = size - num_elements * element_bytes
-        if not 0 < header_bytes <= _MAX_HEADER_BYTES:
+        with path.open("rb") as file:
+            beginning = file.read(10)
+            size = os.fstat(file.fileno()).st_size
+        # A `.npy` file says in two bytes how much of its header is still to come.
+        header_bytes = 10 + int.from_bytes(beginning[8:], "little")
+        if not beginning.startswith(_NPY_MAGIC) or size != header_bytes + num_elements * element_bytes:
             raise DataError(
                 f"`{path}` has {size} bytes, which is not a header and the {num_elements} elements of the manifest\n\n"
                 "hint: copy it again from where it came, or remove the directory and run `slm data build`"

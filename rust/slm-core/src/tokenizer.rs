@@ -8,6 +8,7 @@ use crate::progress::Stop;
 use crate::token::TokenId;
 use crate::vocab::Vocab;
 use aho_corasick::{AhoCorasick, MatchKind};
+use std::collections::HashSet;
 use std::sync::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -182,8 +183,8 @@ impl Tokenizer {
     /// Tokens of text that the merges do not make of their own bytes, by id; encoding never gives them.
     pub fn unreachable_tokens(&self) -> Vec<TokenId> {
         let vocab = self.vocab();
-        let is_special = |id| vocab.special_tokens().iter().any(|special| special.id == id);
-        let tokens = (0..).zip(vocab.iter()).filter(|(id, _)| !is_special(*id));
+        let special_ids: HashSet<TokenId> = vocab.special_tokens().iter().map(|special| special.id).collect();
+        let tokens = (0..).zip(vocab.iter()).filter(|(id, _)| !special_ids.contains(id));
         tokens.filter(|(id, token)| self.encode_as_one_pretoken(token) != [*id]).map(|(id, _)| id).collect()
     }
 

@@ -18,6 +18,7 @@ use crate::tokenizer::{SpecialTokens, Tokenizer};
 use crate::tokenizer_file;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -74,8 +75,9 @@ pub fn build(
     })?;
     match directory::inspect(out)? {
         State::Complete(manifest) => {
+            check_settings(&manifest, tokenizer, options, out)?;
             let summary = read_only(source, tokenizer, callback)?;
-            check_same(&manifest, &summary, tokenizer, options, out)?;
+            check_equal(out, "corpus", &manifest.corpus.fingerprint, &checksum::hex(summary.fingerprint))?;
             Ok(Built { manifest: *manifest, was_complete: true })
         }
         State::Open => {
@@ -140,30 +142,22 @@ fn read_only(source: Source<'_>, tokenizer: &Tokenizer, callback: &mut Callback<
     )
 }
 
-fn check_same(
-    manifest: &Manifest,
-    summary: &ReadSummary,
-    tokenizer: &Tokenizer,
-    options: &BuildOptions,
-    out: &Path,
-) -> Result<()> {
-    let corpus = checksum::hex(summary.fingerprint);
-    let fraction = (manifest.validation_fraction.to_string(), options.validation_fraction.to_string());
-    let shard_tokens = (manifest.shard_tokens.to_string(), options.shard_tokens.to_string());
-    let differences = [
-        ("tokenizer", manifest.tokenizer.fingerprint.as_str(), tokenizer.fingerprint()),
-        ("corpus", &manifest.corpus.fingerprint, &corpus),
-        ("validation_fraction", &fraction.0, &fraction.1),
-        ("shard_tokens", &shard_tokens.0, &shard_tokens.1),
-    ];
-    match differences.into_iter().find(|(_, there, asked)| there != asked) {
-        None => Ok(()),
-        Some((name, there, asked)) => Err(Error::Config(format!(
-            "`{}` holds finished shards of another build: {name} is {there} there and {asked} here; nothing was changed\n\n\
-             hint: choose another output directory, or remove this one to build it anew",
-            out.display()
-        ))),
+/// Compares what can be compared without reading the corpus.
+fn check_settings(manifest: &Manifest, tokenizer: &Tokenizer, options: &BuildOptions, out: &Path) -> Result<()> {
+    check_equal(out, "tokenizer", manifest.tokenizer.fingerprint.as_str(), tokenizer.fingerprint())?;
+    check_equal(out, "validation_fraction", &manifest.validation_fraction, &options.validation_fraction)?;
+    check_equal(out, "shard_tokens", &manifest.shard_tokens, &options.shard_tokens)
+}
+
+fn check_equal<T: PartialEq + Display + ?Sized>(out: &Path, name: &str, there: &T, asked: &T) -> Result<()> {
+    if there == asked {
+        return Ok(());
     }
+    Err(Error::Config(format!(
+        "`{}` holds finished shards of another build: {name} is {there} there and {asked} here; nothing was changed\n\n\
+         hint: choose another output directory, or remove this one to build it anew",
+        out.display()
+    )))
 }
 
 fn write_shards(

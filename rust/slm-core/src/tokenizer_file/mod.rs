@@ -22,8 +22,5 @@ const CONFIG_FILE: &str = "tokenizer_config.json";
 /// The file with what the tokenizer was made from.
 const TRAINING_FILE: &str = "training.json";
 
-/// Bytes that a `tokenizer.json` may have; the largest public byte-level ones have about 20 MB.
+/// Bytes that each file may have; the largest public byte-level `tokenizer.json` files have about 20 MB.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-
-/// Bytes that the small files beside it may have.
-const MAX_SMALL_FILE_BYTES: u64 = 1 << 20;

@@ -1,7 +1,7 @@
 //! From files to a tokenizer. The file may come from anywhere, so every claim in it is checked.
 
 use super::json::{AddedToken, Model, PreTokenizer, SplitPattern, TokenizerJson};
-use super::{CONFIG_FILE, MAX_FILE_BYTES, MAX_SMALL_FILE_BYTES, TOKENIZER_FILE, TRAINING_FILE};
+use super::{CONFIG_FILE, MAX_FILE_BYTES, TOKENIZER_FILE, TRAINING_FILE};
 use crate::byte_chars::bytes_of_chars;
 use crate::error::{Error, Result};
 use crate::merges::{Merge, Merges};
@@ -24,8 +24,8 @@ type Ids<'a> = HashMap<&'a str, TokenId>;
 /// [`Error::Io`] if the path does not exist; [`Error::Tokenizer`] naming the file and what is wrong in it.
 pub fn load(path: &Path) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_owned() };
-    let json = read_limited(&file, MAX_FILE_BYTES)?;
-    let beside = |name: &str| match read_limited(&file.with_file_name(name), MAX_SMALL_FILE_BYTES) {
+    let json = read_limited(&file)?;
+    let beside = |name: &str| match read_limited(&file.with_file_name(name)) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
     };
@@ -66,16 +66,16 @@ pub fn from_json(json: &[u8], end_of_text: Option<String>, training: Option<Stri
     Tokenizer::new(pattern, parts)
 }
 
-/// Reads a file that has at most `max_bytes`, and never more of it than that.
-fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
+/// Reads a file that has at most [`MAX_FILE_BYTES`], and never more of it than that.
+fn read_limited(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(Error::io(path))?;
     let mut content = Vec::new();
-    file.take(max_bytes + 1).read_to_end(&mut content).map_err(Error::io(path))?;
-    if content.len() as u64 > max_bytes {
-        let mebibytes = max_bytes >> 20;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(Error::io(path))?;
+    if content.len() as u64 > MAX_FILE_BYTES {
         return Err(Error::Tokenizer(format!(
-            "`{}` is larger than the {mebibytes} MiB that such a file may have",
-            path.display()
+            "`{}` is larger than the {} MiB that such a file may have",
+            path.display(),
+            MAX_FILE_BYTES >> 20
         )));
     }
     Ok(content)

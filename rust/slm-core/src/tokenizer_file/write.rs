@@ -27,10 +27,11 @@ const NO_LENGTH_LIMIT: f64 = 1e30;
 /// [`Error::Io`] if the directory cannot be made or written.
 pub fn save(tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(Error::io(directory))?;
-    let vocab = serde_json::to_vec(&vocab_object(tokenizer)).map_err(|error| unwritable(&error))?;
+    let chars = chars_of_tokens(tokenizer);
+    let vocab = serde_json::to_vec(&vocab_object(&chars)).map_err(|error| unwritable(&error))?;
     let config = pretty(&config(tokenizer))?;
     let special_tokens_map = pretty(&Value::Object(special_tokens_map(tokenizer)))?;
-    let merges = merges_text(tokenizer);
+    let merges = merges_text(tokenizer, &chars);
     let tokenizer_json = to_json(tokenizer)?;
     let mut files: Vec<(&str, &[u8])> = vec![
         ("vocab.json", &vocab),
@@ -67,7 +68,8 @@ pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
             ],
         }),
     };
-    let merges: Vec<Value> = merge_chars(tokenizer).map(|(left, right)| json!([left, right])).collect();
+    let chars = chars_of_tokens(tokenizer);
+    let merges: Vec<Value> = merge_chars(tokenizer, &chars).map(|(left, right)| json!([left, right])).collect();
     let file = json!({
         "version": "1.0",
         "truncation": null,
@@ -86,7 +88,7 @@ pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
             "fuse_unk": false,
             "byte_fallback": false,
             "ignore_merges": tokenizer.parts().ignore_merges,
-            "vocab": vocab_object(tokenizer),
+            "vocab": vocab_object(&chars),
             "merges": merges,
         },
     });
@@ -106,30 +108,29 @@ fn added_tokens(tokenizer: &Tokenizer) -> Vec<Value> {
     special_tokens.into_iter().map(|special| entry(special.id, &special.content)).collect()
 }
 
-fn vocab_object(tokenizer: &Tokenizer) -> Value {
-    let vocab = tokenizer.vocab();
-    let object: Map<String, Value> =
-        (0..).zip(vocab.iter()).map(|(id, _)| (chars_of(tokenizer, id), id.into())).collect();
+fn vocab_object(chars: &[String]) -> Value {
+    let object: Map<String, Value> = (0_u64..).zip(chars).map(|(id, token)| (token.clone(), id.into())).collect();
     Value::Object(object)
 }
 
-/// A token as the byte-level files write it; a special token is written as it is.
-fn chars_of(tokenizer: &Tokenizer, id: TokenId) -> String {
-    match tokenizer.vocab().special_tokens().iter().find(|special| special.id == id) {
-        Some(special) => special.content.clone(),
-        None => chars_of_bytes(tokenizer.vocab().token(id).unwrap_or_default()),
+/// Every token as the byte-level files write it, by id; a special token is written as it is.
+fn chars_of_tokens(tokenizer: &Tokenizer) -> Vec<String> {
+    let mut chars: Vec<String> = tokenizer.vocab().iter().map(chars_of_bytes).collect();
+    for special in tokenizer.vocab().special_tokens() {
+        chars[special.id as usize].clone_from(&special.content);
     }
+    chars
 }
 
-fn merge_chars(tokenizer: &Tokenizer) -> impl Iterator<Item = (String, String)> {
-    let chars = |merge: &Merge| (chars_of(tokenizer, merge.left), chars_of(tokenizer, merge.right));
-    tokenizer.merges().into_iter().map(chars)
+fn merge_chars<'a>(tokenizer: &'a Tokenizer, chars: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let sides = |merge: &Merge| (chars[merge.left as usize].as_str(), chars[merge.right as usize].as_str());
+    tokenizer.merges().into_iter().map(sides)
 }
 
-fn merges_text(tokenizer: &Tokenizer) -> String {
+fn merges_text(tokenizer: &Tokenizer, chars: &[String]) -> String {
     let mut text = String::from("#version: 0.2\n");
-    for (left, right) in merge_chars(tokenizer) {
-        text.extend([&left, " ", &right, "\n"]);
+    for (left, right) in merge_chars(tokenizer, chars) {
+        text.extend([left, " ", right, "\n"]);
     }
     text
 }

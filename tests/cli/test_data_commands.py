@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from slm.cli.main import run
+from slm.data.manifest import Manifest
+from slm.tokenizer import train_tokenizer
+
+LINES = [f"line {number} of a small corpus, 日本\n" for number in range(200)]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    train_tokenizer(iter(LINES), vocab_size=300, out=tmp_path / "tok")
+    (tmp_path / "corpus.txt").write_text("".join(LINES))
+    path = tmp_path / "data.yaml"
+    corpus = {"paths": [str(tmp_path / "corpus.txt")], "documents": "line"}
+    settings = {"tokenizer": str(tmp_path / "tok"), "out": str(tmp_path / "shards"), "validation_fraction": 0.2}
+    path.write_text(json.dumps({"corpus": corpus, **settings}))
+    return path
+
+
+def test_build_inspect_and_verify(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shards = tmp_path / "shards"
+    assert run(["data", "build", "--config", str(config)]) == 0
+    built = capsys.readouterr().out
+    manifest = Manifest.load(shards)
+    assert f"{manifest.splits['train'].tokens:,} tokens of" in built
+    assert manifest.corpus.documents == 200
+    assert run(["data", "verify", str(shards)]) == 0
+    assert "4 files" in capsys.readouterr().out
+    assert run(["data", "inspect", str(shards), "--documents", "1", "--max-tokens", "5"]) == 0
+    shown = capsys.readouterr().out
+    for part in (manifest.tokenizer.fingerprint, "train", "validation", "line|", "more", "median"):
+        assert part in shown
+    assert run(["data", "inspect", str(shards), "--json"]) == 0
+    splits = json.loads(capsys.readouterr().out)["splits"]
+    assert sum(split["documents"] for split in splits) == 200
+
+
+def test_build_again_says_that_it_is_complete(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "build", "-c", str(config), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert run(["data", "build", "-c", str(config), "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (first["was_complete"], second["was_complete"]) == (False, True)
+    assert first["manifest"] == second["manifest"]
+    assert run(["data", "build", "-c", str(config)]) == 0
+    assert "already complete" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_dry_run_tells_the_plan_and_writes_nothing(
+    flags: list[str], config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "build", "-c", str(config), "--dry-run", *flags]) == 0
+    assert str(tmp_path / "shards") in capsys.readouterr().out
+    assert not (tmp_path / "shards").exists()

@@ -1,0 +1,26 @@
+"""Short texts that tokenizers have got wrong, or slow, or into trouble with."""
+
+HOSTILE = [
+    "",
+    " ",
+    "\n",
+    "\r\n\r\n",
+    "a" * 300,
+    " " * 1000,
+    "\t \n  x",
+    "  leading and trailing  ",
+    "don't DON'T I'LL we've 'S 'ſ",
+    "1234567890 ١٢٣ ⅷ ²",
+    "日本語のテキスト。中文，标点",
+    "👩‍👩‍👧‍👦🏳️‍🌈🫨",
+    "é é ǅ ß İ",
+    "\u00a0\u2028\u2029\u3000\u1680x",
+    "\x00\x01\x7f\x80\x9f",
+    "\x1c\x1d\x1e\x1f x",
+    "<|endoftext|> <|endoftext|>x<|endof",
+    "\ufeffbom \ufffe \U0010ffff",
+    "^" * 500 + "a" * 500,
+    "aaa" * 100 + "\n" * 100 + "===" * 50,
+    "\u0130\u1c89\ua7cb\u0897\U00010d40",
+    "ab\u0300\u0301c \u200d \u200b",
+]

@@ -1,0 +1,134 @@
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm import _core
+from slm.errors import ConfigError, DataError
+from slm.tokenizer import train_tokenizer
+from tests.reference import hugging_face
+
+
+def assert_equal_to_hugging_face(documents: list[str], **settings: Any) -> None:
+    ours = hugging_face.model_of(train_tokenizer(iter(documents), **settings).core.to_json())
+    theirs = hugging_face.model_of(hugging_face.train(documents, **settings).to_str())
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k"])
+def test_documents_give_the_merges_and_ids_of_hugging_face(pattern: str, python_files: list[Path]) -> None:
+    documents = [path.read_text() for path in python_files]
+    assert_equal_to_hugging_face(documents, vocab_size=4000, pattern=pattern)
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k"])
+def test_lines_of_files_give_the_merges_and_ids_of_hugging_face(pattern: str, python_files: list[Path]) -> None:
+    settings: dict[str, Any] = {"vocab_size": 4000, "pattern": pattern}
+    ours = train_tokenizer(list(python_files), documents="line", **settings)
+    theirs = hugging_face.train(files=python_files, **settings)
+    assert hugging_face.model_of(ours.core.to_json()) == hugging_face.model_of(theirs.to_str())
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_small_random_corpora_give_the_merges_and_ids_of_hugging_face(seed: int) -> None:
+    generator = random.Random(seed)
+    alphabet = generator.choice(["a", "ab", "abc", "ab ", "ab\n ", "aé1 ", "日本 a", "a'st ", "x1 \n\r\t.=", "🫨ab"])
+    special_tokens = generator.choice([["<|endoftext|>"], [], ["a"], ["ab", "<s>"], ["<s>", "aa", "<pad>"]])
+    documents: list[str] = []
+    for _ in range(generator.randint(1, 8)):
+        pieces: list[str] = []
+        for _ in range(generator.randint(0, 12)):
+            run = generator.choice(alphabet) * generator.choice([1, 1, 1, 2, 3, 7])
+            pieces.append(generator.choice([run, run, run, *special_tokens, " "]))
+        documents.append("".join(pieces))
+    if not any(documents):
+        documents.append("a")
+    assert_equal_to_hugging_face(
+        documents,
+        vocab_size=len(special_tokens) + 256 + generator.choice([0, 1, 5, 20, 200]),
+        pattern=generator.choice(["gpt2", "cl100k"]),
+        special_tokens=special_tokens,
+        min_frequency=generator.choice([0, 0, 1, 2, 3]),
+        max_token_length=generator.choice([None, None, 2, 3, 4, 6]),
+        initial_alphabet=generator.random() < 0.7,
+    )
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 5])
+def test_the_tokenizer_does_not_depend_on_threads(num_threads: int, python_files: list[Path]) -> None:
+    paths = list(python_files)
+    expected = train_tokenizer(paths, vocab_size=1000, num_threads=3).core.to_json()
+    assert train_tokenizer(paths, vocab_size=1000, num_threads=num_threads).core.to_json() == expected
+
+
+def test_progress_is_told_and_the_record_says_what_was_read(python_files: list[Path], tmp_path: Path) -> None:
+    reports: list[_core.Progress] = []
+    tokenizer = train_tokenizer(list(python_files), vocab_size=500, progress=reports.append, out=tmp_path / "tok")
+    assert reports
+    assert reports[-1].done == reports[-1].total
+    record = tokenizer.training
+    assert record is not None
+    assert record["corpus"]["bytes"] == sum(path.stat().st_size for path in python_files)
+    assert record["corpus"]["documents"] == len(python_files)
+    assert record["config"]["corpus"]["paths"] == [str(path) for path in python_files]
+    assert (tmp_path / "tok" / "training.json").exists()
+
+
+def test_an_exception_of_the_iterable_is_the_one_that_is_raised() -> None:
+    def documents() -> Iterator[str]:
+        yield "some text"
+        raise LookupError("the source broke")
+
+    with pytest.raises(LookupError, match="the source broke"):
+        train_tokenizer(documents(), vocab_size=300)
+
+
+def test_an_exception_of_the_progress_callback_stops_the_training(python_files: list[Path]) -> None:
+    def progress(_: _core.Progress) -> None:
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        train_tokenizer(list(python_files), vocab_size=500, progress=progress)
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [([b"bytes"], "document 0 of the iterable is bytes"), (["ok", 3], "document 1 of the iterable is int")],
+)
+def test_documents_must_be_text(documents: list[Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        train_tokenizer(iter(documents), vocab_size=300)
+
+
+def test_a_lone_surrogate_in_a_document_is_named() -> None:
+    with pytest.raises(DataError, match="document 1 of the iterable has a lone surrogate at index 2"):
+        train_tokenizer(iter(["fine", "ab\ud800"]), vocab_size=300)
+
+
+def test_an_iterable_without_text_is_an_error() -> None:
+    with pytest.raises(DataError):
+        train_tokenizer(iter(["", ""]), vocab_size=300)
+
+
+def test_a_list_of_documents_is_taken_for_paths_and_the_note_says_so() -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        train_tokenizer(["once upon a time"], vocab_size=300)
+    assert "iter(documents)" in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"vocab_size": 200}, "vocab_size"),
+        ({"vocab_size": 300, "pattern": "gpt5"}, "gpt5"),
+        ({"vocab_size": 300, "documents": "page"}, "documents"),
+        ({"vocab_size": 300, "format": "xml"}, "format"),
+        ({"vocab_size": 300, "separator": "x"}, "separator"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings: dict[str, Any], name: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("some text")
+    with pytest.raises(ConfigError, match=name):
+        train_tokenizer(tmp_path, **settings)
