@@ -20,6 +20,7 @@ _PROBE_SIZE = 256
 _PROBE_FLOPS = 1.5e10
 _PROBE_MIN_TOKENS = 64
 _PROBE_ROUNDS = 3
+_PROBE_SECONDS = 2.0
 
 
 def resolve_device(name: str) -> torch.device:
@@ -97,7 +98,10 @@ def _is_bfloat16_hopeless() -> bool:
 def _fastest(*runs: Callable[[], object]) -> list[float]:
     """Time functions by turns, so that other load meets them all; the fastest of each after a warmup."""
     fastest = [float("inf")] * len(runs)
+    began = time.perf_counter()
     for round_idx in range(1 + _PROBE_ROUNDS):
+        if round_idx > 1 and time.perf_counter() - began > _PROBE_SECONDS:
+            break
         for i, run in enumerate(runs):
             start = time.perf_counter()
             run()
