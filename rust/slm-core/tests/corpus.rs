@@ -157,7 +157,8 @@ fn archives_are_read_to_their_last_member() {
 
 #[test]
 fn truncated_archives_are_named_with_the_offset_of_the_text() {
-    let text: String = (0..200_000).map(|number: u64| format!("{} ", number * number % 7919)).collect();
+    let numbers: Vec<String> = (0..200_000_u64).map(|number| (number * number % 7919).to_string()).collect();
+    let text = numbers.join(" ");
     for (name, whole) in [("a.gz", gzip(text.as_bytes())), ("a.zst", zstandard(text.as_bytes()))] {
         for kept in [whole.len() / 2, whole.len() - 1, 6] {
             let error = error_of(name, &whole[..kept], Documents::File);
@@ -200,7 +201,7 @@ fn bytes_that_are_not_utf8_are_named_by_file_and_offset() {
 #[test]
 fn characters_may_cross_blocks() {
     let text = format!("x{}", "語…é".repeat(100_000));
-    assert_eq!(documents_of("a.txt", text.as_bytes(), Documents::File).unwrap(), [text.clone()]);
+    assert_eq!(documents_of("a.txt", text.as_bytes(), Documents::File).unwrap(), [text.as_str()]);
     assert_eq!(documents_of("a.zst", &zstandard(text.as_bytes()), Documents::Line).unwrap(), [text]);
 }
 

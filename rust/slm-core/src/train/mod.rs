@@ -114,7 +114,9 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
         let summary = CountSummary::new(&counts);
         let count_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let (vocab, merges) = learn(&counts, options, stop, &merged)?;
+        let (first, words) = prepare(&counts, options)?;
+        drop(counts);
+        let (vocab, merges) = learn(first, words, options, stop, &merged)?;
         let merge_seconds = start.elapsed().as_secs_f64();
         Ok(Trained { vocab, merges, corpus, counts: summary, count_seconds, merge_seconds })
     })
@@ -131,7 +133,14 @@ pub fn train_on_counts(
 ) -> Result<(Vocab, Merges)> {
     check(options)?;
     let merged = MergeProgress::default();
-    supervise(callback, || merged.snapshot().unwrap_or_default(), |stop| learn(counts, options, stop, &merged))
+    supervise(
+        callback,
+        || merged.snapshot().unwrap_or_default(),
+        |stop| {
+            let (first, words) = prepare(counts, options)?;
+            learn(first, words, options, stop, &merged)
+        },
+    )
 }
 
 /// What can be said without reading the corpus.
@@ -222,15 +231,23 @@ fn first_tokens(options: &TrainOptions, is_in_alphabet: &[bool; 256]) -> Result<
     Ok(FirstTokens { vocab, id_of_byte, special_ids })
 }
 
+/// The vocabulary before the first merge, and the pretokens in its tokens.
+fn prepare(counts: &PretokenCounts, options: &TrainOptions) -> Result<(FirstTokens, Words)> {
+    let mut is_in_alphabet = [options.initial_alphabet; 256];
+    counts.for_each(|pretoken, _| pretoken.iter().for_each(|&byte| is_in_alphabet[byte as usize] = true));
+    let first = first_tokens(options, &is_in_alphabet)?;
+    let words = Words::new(counts, &first.id_of_byte)?;
+    Ok((first, words))
+}
+
 fn learn(
-    counts: &PretokenCounts,
+    first: FirstTokens,
+    words: Words,
     options: &TrainOptions,
     stop: &Stop,
     progress: &MergeProgress,
 ) -> Result<(Vocab, Merges)> {
-    let mut is_in_alphabet = [options.initial_alphabet; 256];
-    counts.for_each(|pretoken, _| pretoken.iter().for_each(|&byte| is_in_alphabet[byte as usize] = true));
-    let FirstTokens { mut vocab, id_of_byte, special_ids } = first_tokens(options, &is_in_alphabet)?;
+    let FirstTokens { mut vocab, id_of_byte, special_ids } = first;
     progress.max_merges.store((options.vocab_size - vocab.len()) as u64, Ordering::Relaxed);
 
     // Bytes that tokens stand for in pretokens: for a special token that merging makes, not its text but what it is made of.
@@ -242,7 +259,6 @@ fn learn(
     }
     #[expect(clippy::cast_possible_truncation, reason = "0 or 1")]
     let lengths = token_bytes.iter().map(|bytes: &Vec<u8>| bytes.len() as u32).collect();
-    let words = Words::new(counts, &id_of_byte)?;
     let mut learner = Learner::new(words, lengths, options.min_frequency, options.max_token_length, stop);
     let mut merges = Merges::default();
     while vocab.len() < options.vocab_size
