@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from slm.data.build import build_shards
     from slm.engine.llm import LLM
     from slm.engine.sampling_params import SamplingParams
-    from slm.errors import CheckpointError, ConfigError, DataError, InternalError, SlmError, SlmWarning, TokenizerError
+    from slm.errors import (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        InternalError,
+        SlmError,
+        SlmWarning,
+        TokenizerError,
+        TrainingError,
+    )
     from slm.tokenizer.tokenizer import Tokenizer
     from slm.tokenizer.train import train_tokenizer
     from slm.train.trainer import Trainer
@@ -37,6 +46,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerError",
     "Trainer",
+    "TrainingError",
     "__version__",
     "build_shards",
     "train_tokenizer",
@@ -55,10 +65,7 @@ _HOME = {
     "Trainer": "slm.train.trainer",
     "build_shards": "slm.data.build",
     "train_tokenizer": "slm.tokenizer.train",
-} | dict.fromkeys(
-    ("CheckpointError", "ConfigError", "DataError", "InternalError", "SlmError", "SlmWarning", "TokenizerError"),
-    "slm.errors",
-)
+} | {name: "slm.errors" for name in __all__ if name.endswith(("Error", "Warning"))}
 """Where each public name lives: a module, and after a colon the name it has there if that is another."""
 
 

@@ -32,6 +32,7 @@ def train(
     from slm.cli.errors import tell
     from slm.config.run import RunConfig
     from slm.errors import SlmWarning
+    from slm.report import write_report
     from slm.train.plan import plan_run
 
     def tell_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -51,6 +52,8 @@ def train(
         # What concerns the plan alone has been said; `fit` opens the shards again.
         warnings.filterwarnings("ignore", message=".*tokenizer` is missing", category=SlmWarning)
         result = _fit(run, plan)
+        if result.is_finished:
+            write_report(result.out)
     if json_:
         typer.echo(json.dumps(_as_json(result)))
     else:
@@ -123,6 +126,7 @@ def _summary(run: "RunConfig", result: "TrainResult") -> str:
     if result.model_dir is not None:
         lines += [
             f"model       {result.model_dir}",
+            f"report      {result.out / 'report.html'}",
             "",
             f"slm eval {result.model_dir} --shards {run.shards}",
             f"slm chat {result.model_dir}",

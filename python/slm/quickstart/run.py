@@ -97,6 +97,7 @@ def quickstart(
         ConfigError: `minutes` is out of range, or `out` holds something else or a quickstart with other settings.
         DataError: The corpus has no text, or too little to hold documents out.
         OSError: A file cannot be read or written.
+        KeyboardInterrupt: SIGINT or SIGTERM came; while training, a checkpoint of the last step was written first.
     """
     if not 0.05 <= minutes <= 100_000:
         raise ConfigError(f"`minutes` is {minutes:g}, and must be between 0.05 and 100000")
@@ -244,12 +245,20 @@ def _plan(
 
 
 def _train(run: RunConfig, narrator: Narrator) -> None:
+    from slm.train.interrupt import StopOnSignal
     from slm.train.trainer import Trainer
 
     is_done = (run.out / "model" / "config.json").exists()
     narrator.stage("train", is_done=is_done)
-    if not is_done:
-        Trainer(run, on_step=lambda metrics: narrator.step(metrics, run.train.max_steps)).fit()
+    if is_done:
+        return
+    with StopOnSignal(lambda name: narrator.note(f"{name}: finishing the step; once more ends at once")) as stop:
+        result = Trainer(run, on_step=lambda metrics: narrator.step(metrics, run.train.max_steps), stop=stop).fit()
+    if not result.is_finished:
+        narrator.note(
+            f"stopped after step {result.step:,} of {result.max_steps:,}; the same command goes on from there"
+        )
+        raise KeyboardInterrupt
 
 
 def _evaluate(root: Path, run: RunConfig, narrator: Narrator) -> dict[str, Any]:
