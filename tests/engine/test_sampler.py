@@ -75,11 +75,11 @@ def test_uniform_numbers_show_no_correlation_between_neighbours():
 
 def test_rare_tokens_are_drawn_as_often_as_they_should_be():
     # A 24-bit uniform, or a float32 running sum, would cut this tail off.
-    logits = np.zeros(2_001, dtype=np.float32)
-    logits[0] = math.log(2_000 * 999)  # all others together have one draw in 1,000
-    num_draws = 100_000
+    logits = np.zeros(201, dtype=np.float32)
+    logits[0] = math.log(200 * 999)  # all others together have one draw in 1,000
+    num_draws = 50_000
     num_rare = sum(sample(logits, SamplingParams(), 11, position) != 0 for position in range(num_draws))
-    assert abs(num_rare - 100) < 4 * math.sqrt(100)
+    assert abs(num_rare - 50) < 4 * math.sqrt(50)
 
 
 @given(

@@ -89,8 +89,9 @@ def generate(
     if echo:
         typer.echo(shown(text, on_terminal=on_terminal), nl=False)
     num_tokens, reason = 0, None
+    stream = llm.stream(prompt_ids, params)
     try:
-        for delta in llm.stream(prompt_ids, params):
+        for delta in stream:
             num_tokens += delta.token_id is not None
             reason = delta.finish_reason
             typer.echo(shown(delta.text, on_terminal=on_terminal), nl=False)

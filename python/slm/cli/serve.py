@@ -52,11 +52,7 @@ def serve(
     from contextlib import closing
 
     from slm.config import ServeConfig
-    from slm.engine import LLM
-    from slm.server.app import create_app
-    from slm.server.guards import ApiKeys
     from slm.server.listen import open_port, read_api_keys, run, url_of
-    from slm.server.service import Service
 
     overrides = list(set_ or ())
     if host is not None:
@@ -65,12 +61,17 @@ def serve(
         overrides.append(f"port={port}")
     settings = ServeConfig.load(config, overrides) if config else ServeConfig.from_values({}, overrides)
     keys = read_api_keys(api_key_file)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # The port before the model: one that is taken is known in milliseconds.
+    # The port before torch and the model: one that is taken is known at once.
     with closing(open_port(settings.host, settings.port, has_api_key=bool(keys))) as listener:
+        from slm.engine import LLM
+        from slm.server.app import create_app
+        from slm.server.guards import ApiKeys
+        from slm.server.service import Service
+
         llm = LLM(model_dir, device=device, dtype=dtype, max_batch=settings.max_batch)
         model_name = name or model_dir.resolve().name
         url = url_of(listener)
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         code = run(
             create_app(Service(llm, model_name, settings), ApiKeys(keys)),
             listener,

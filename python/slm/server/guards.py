@@ -21,6 +21,9 @@ from slm.server.schemas import ApiError
 BODY_SECONDS = 30.0
 """How long a request body may take to arrive."""
 
+MAX_HEAD_BYTES = 16 << 10
+"""Largest head of a request."""
+
 PUBLIC_PATHS = frozenset({"/", "/health", "/playground.css", "/playground.js"})
 """Open without an API key. Compared with the path as the server parsed it, never with a URL made from headers."""
 
@@ -88,6 +91,9 @@ class Guard:
         answer = _with_headers(send, request_id)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
+            # uvicorn limits a head only while it is incomplete, and one read may complete a large one.
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+                raise ApiError(431, f"the head of the request is larger than {MAX_HEAD_BYTES:,} bytes")
             self._check_host(headers)
             self._check_origin(headers)
             self._check_key(scope["path"], headers)
@@ -126,27 +132,28 @@ class Guard:
         # Anything but JSON is what a form on another site could send without asking first.
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise ApiError(415, "the body must be JSON, with `Content-Type: application/json`")
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._max_body_bytes:
-            raise self._too_large()
         body = bytearray()
+        num_bytes = 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         return _replay([message], receive)
-                    body += message.get("body", b"")
-                    if len(body) > self._max_body_bytes:
-                        raise self._too_large()
-                    if not message.get("more_body", False):
+                    num_bytes += len(message.get("body", b""))
+                    # What is too much is thrown away but read for a while: a client that is still sending would not
+                    # see the answer, only a broken connection.
+                    if num_bytes <= self._max_body_bytes:
+                        body += message.get("body", b"")
+                    if not message.get("more_body", False) or num_bytes > 16 * self._max_body_bytes:
                         break
         except TimeoutError:
             raise ApiError(408, f"the body took longer than {BODY_SECONDS:g} s to arrive") from None
+        if num_bytes > self._max_body_bytes:
+            raise ApiError(
+                413, f"the body is larger than {self._max_body_bytes:,} bytes", headers={"Connection": "close"}
+            )
         return _replay([{"type": "http.request", "body": bytes(body), "more_body": False}], receive)
-
-    def _too_large(self) -> ApiError:
-        return ApiError(413, f"the body is larger than {self._max_body_bytes:,} bytes", headers={"Connection": "close"})
 
 
 def host_name(host: str) -> str:

@@ -16,12 +16,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from slm.errors import EXIT_INTERRUPTED, ConfigError
+from slm.server.guards import MAX_HEAD_BYTES
 
-HEAD_SECONDS = 10.0
+HEAD_SECONDS = 5.0
 """How long the head of a request may take to arrive."""
-
-MAX_HEAD_BYTES = 16 << 10
-"""Largest head of a request."""
 
 MAX_CONNECTIONS = 1000
 """Connections beyond this are answered with 503 at once."""

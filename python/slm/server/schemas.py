@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slm.engine import SamplingParams
+from slm.engine.sampling_params import SamplingParams
 
 MAX_CHOICES = 8
 """Largest `n`."""
@@ -34,13 +34,7 @@ _FORMS = {
 
 Text = Annotated[str, Field(max_length=1 << 20)]
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 32)]], Field(min_length=1, max_length=1 << 18)]
-Stop_FORMS = {
-    "prompt": f"a string, 1 to {MAX_PROMPTS} strings, token ids, or 1 to {MAX_PROMPTS} lists of token ids",
-    "stop": f"a string of 1 to 128 characters, or at most {MAX_STOP_STRINGS} of them",
-}
-"""Fields that come in several forms; naming them says more than the reasons why each form did not fit."""
-
-Text = Annotated[str, Field(min_length=1, max_length=128)]
+StopText = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ApiError(Exception):
