@@ -1,4 +1,4 @@
-"""Signatures of the Rust core. Written by `make stubs`; do not edit."""
+"""Signatures of the Rust core. Written by `tools/stubs.py`; do not edit."""
 
 import collections.abc
 

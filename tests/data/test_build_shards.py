@@ -224,3 +224,28 @@ def test_a_killed_build_run_again_gives_the_same_bytes(big_corpus: Path, tokeniz
     assert start_build(big_corpus, tmp_path / "tok", killed).wait() == 0
     assert files_of(killed) == files_of(whole)
     verify_shards(killed)
+
+
+BUILD_ON_A_FULL_DISK = """
+import resource, signal, sys
+from slm.data.build import build_shards
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+build_shards(sys.argv[1], sys.argv[2], sys.argv[3], documents="line")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
+def test_a_disk_that_is_full_leaves_nothing_torn(big_corpus: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    tokenizer.save(tmp_path / "tok")
+    arguments = [str(big_corpus), str(tmp_path / "tok"), str(tmp_path / "shards")]
+    failed = subprocess.run(
+        [sys.executable, "-c", BUILD_ON_A_FULL_DISK, *arguments], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 1
+    assert "OSError" in failed.stderr
+    assert "shard-00000.npy" in failed.stderr
+    with pytest.raises(DataError, match="not ended"):
+        Manifest.load(tmp_path / "shards")
+    build_shards(big_corpus, tokenizer, tmp_path / "shards", documents="line")
+    verify_shards(tmp_path / "shards")
