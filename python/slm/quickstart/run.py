@@ -295,7 +295,8 @@ def _draw_samples(root: Path, run: RunConfig, corpus: QuickstartCorpus, narrator
         from slm.engine.llm import LLM
         from slm.engine.sampling_params import SamplingParams
 
-        llm = LLM(run.out / "model")
+        # One token at a time is too little work to share; two threads that wait for each other are slower.
+        llm = LLM(run.out / "model", num_threads=1)
         prompts = corpus.prompts or _openings(run)
         drawn: list[Sample] = []
         for seed, prompt in enumerate(prompts):
