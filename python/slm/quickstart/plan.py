@@ -97,6 +97,29 @@ def measure_step_seconds(run: RunConfig) -> float:
     return lengths[len(lengths) // 2]
 
 
+def with_evaluation(run: RunConfig, step_lengths: float) -> RunConfig:
+    """Limit the evaluation to the held-out documents that fit into its time.
+
+    A forward pass takes about a third of a training step, and windows that overlap by half read every token twice.
+
+    Args:
+        run: What `with_steps` gave.
+        step_lengths: Time for the evaluation, in training steps.
+
+    Returns:
+        The run, with all held-out documents or the first of them, at least one.
+    """
+    from slm.data.dataset import TokenDataset
+
+    affordable = step_lengths * run.train.tokens_per_step * 3 / 2
+    tokens = 0
+    for count, document in enumerate(TokenDataset(run.shards, "validation").documents()):
+        tokens += len(document)
+        if count and tokens > affordable:
+            return RunConfig.model_validate(run.model_dump() | {"eval": EvalConfig(max_documents=count)})
+    return run
+
+
 def with_steps(run: RunConfig, max_steps: int) -> RunConfig:
     """Give a plan its number of steps, and what depends on it.
 
