@@ -19,9 +19,9 @@ pub mod train;
 
 pub mod io;
 
+pub mod decode;
 pub mod encode;
 pub mod tokenizer;
-pub mod decode;
 pub mod tokenizer_file;
 
 pub mod shard;
