@@ -1,7 +1,7 @@
 """Files that are old, absent or complete after a kill or a power cut, and never torn.
 
-Everything is written beside its target, flushed to the disk and renamed; then the directory is flushed, because a rename
-lives in the directory. The order is that of Pillai et al. 2014, "All File Systems Are Not Created Equal" (OSDI).
+Everything is written beside its target, flushed to the disk and renamed; then the directory is flushed, because a
+rename lives in the directory. The order is that of Pillai et al. 2014, "All File Systems Are Not Created Equal" (OSDI).
 """
 
 import json
@@ -85,7 +85,7 @@ def replace_directory(staged: Path, target: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Ask the disk to keep a file or a directory's entries; directories are skipped where the system has no such call."""
+    """Ask the disk to keep a file, or a directory's entries where the system has such a call."""
     if path.is_dir() and os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -81,3 +81,14 @@ def test_arguments_serve_as_well_as_stdin(tok: Path, capfdbinary: pytest.Capture
     assert capfdbinary.readouterr().out == b"to be<|endoftext|>"
     assert run(["tokenizer", "encode", str(tok), "to be", "--show"]) == 0
     assert capfdbinary.readouterr().out == b"to| be\n"
+
+
+def test_standard_input_is_a_corpus(tmp_path: Path) -> None:
+    config = tmp_path / "tokenizer.yaml"
+    config.write_text(
+        f"corpus: {{paths: ['-'], documents: line, invalid_utf8: skip}}\nvocab_size: 300\nout: {tmp_path / 'tok'}\n"
+    )
+    done = slm("tokenizer", "train", "-c", config, stdin=b"to be or\nnot \xff\n\nto be\n")
+    assert done.code == 0, done.stderr
+    assert "3 documents, 16 bytes" in done.stdout
+    assert "skipped 1 invalid_utf8" in done.stdout

@@ -114,7 +114,8 @@ def test_the_default_corpus_is_text_of_the_standard_library() -> None:
     corpus = choose_corpus([])
     assert len(corpus.paths) > 300
     assert all(path.endswith(".py") and "/site-packages/" not in path for path in corpus.paths)
-    assert "import " in corpus.prompts
+    assert corpus.prompts
+    assert not any(prompt.endswith(" ") for prompt in corpus.prompts)
 
 
 def test_a_plan_grows_with_the_minutes(tmp_path: Path) -> None:

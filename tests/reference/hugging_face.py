@@ -7,9 +7,11 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-CL100K = "|".join(
+# The regular expressions as the `tokenizer.json` files of these models have them.
+_CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_CL100K = "|".join(
     [
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+        _CONTRACTION,
         r"[^\r\n\p{L}\p{N}]?\p{L}+",
         r"\p{N}{1,3}",
         r" ?[^\s\p{L}\p{N}]+[\r\n]*",
@@ -18,6 +20,26 @@ CL100K = "|".join(
         r"\s+",
     ]
 )
+_O200K = "|".join(
+    [
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + _CONTRACTION + "?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + _CONTRACTION + "?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ]
+)
+_SPLITS = {
+    "cl100k": _CL100K,
+    "llama3": _CL100K,
+    "o200k": _O200K,
+    "qwen2": _CL100K.replace(r"\p{N}{1,3}", r"\p{N}"),
+}
+
+PATTERNS = ["gpt2", "cl100k", "o200k", "qwen2"]
+"""Names of the patterns that differ."""
 
 
 def untrained(pattern: str) -> Tokenizer:
@@ -26,7 +48,7 @@ def untrained(pattern: str) -> Tokenizer:
     if pattern == "gpt2":
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     else:
-        split = pre_tokenizers.Split(Regex(CL100K), behavior="isolated")
+        split = pre_tokenizers.Split(Regex(_SPLITS[pattern]), behavior="isolated")
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     tokenizer.decoder = decoders.ByteLevel()

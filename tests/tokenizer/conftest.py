@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from slm.tokenizer import Tokenizer, train_tokenizer
+from tests.reference import hugging_face
 from tests.reference.hostile import HOSTILE
 
 
@@ -14,7 +15,7 @@ def python_files() -> list[Path]:
     return [Path(sysconfig.get_path("stdlib")) / f"{name}.py" for name in names]
 
 
-@pytest.fixture(scope="session", params=["gpt2", "cl100k"])
+@pytest.fixture(scope="session", params=hugging_face.PATTERNS)
 def tokenizer(request: pytest.FixtureRequest, python_files: list[Path]) -> Tokenizer:
     documents = [path.read_text() for path in python_files] + HOSTILE
     special_tokens = ["<|endoftext|>", "<|end|>", "<|endoftext|>x"]

@@ -133,7 +133,7 @@ def edit(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
                     ],
                 },
             ),
-            r"split pattern `\\w\+` is not supported, it must be that of `gpt2`, `cl100k`",
+            r"split pattern `\\w\+` is not supported, it must be that of `gpt2`, `cl100k`, `o200k`, `qwen2`",
         ),
         (edit("model", "type", to="WordLevel"), "model `WordLevel`"),
         (edit("model", "dropout", to=0.1), "dropout"),

@@ -1,9 +1,12 @@
+import lzma
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slm import _core
 from slm.errors import ConfigError, DataError
@@ -17,13 +20,13 @@ def assert_equal_to_hugging_face(documents: list[str], **settings: Any) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("pattern", ["gpt2", "cl100k"])
+@pytest.mark.parametrize("pattern", [*hugging_face.PATTERNS, "llama3"])
 def test_documents_give_the_merges_and_ids_of_hugging_face(pattern: str, python_files: list[Path]) -> None:
     documents = [path.read_text() for path in python_files]
     assert_equal_to_hugging_face(documents, vocab_size=4000, pattern=pattern)
 
 
-@pytest.mark.parametrize("pattern", ["gpt2", "cl100k"])
+@pytest.mark.parametrize("pattern", [*hugging_face.PATTERNS, "llama3"])
 def test_lines_of_files_give_the_merges_and_ids_of_hugging_face(pattern: str, python_files: list[Path]) -> None:
     settings: dict[str, Any] = {"vocab_size": 4000, "pattern": pattern}
     ours = train_tokenizer(list(python_files), documents="line", **settings)
@@ -34,7 +37,9 @@ def test_lines_of_files_give_the_merges_and_ids_of_hugging_face(pattern: str, py
 @pytest.mark.parametrize("seed", range(400))
 def test_small_random_corpora_give_the_merges_and_ids_of_hugging_face(seed: int) -> None:
     generator = random.Random(seed)
-    alphabet = generator.choice(["a", "ab", "abc", "ab ", "ab\n ", "aé1 ", "日本 a", "a'st ", "x1 \n\r\t.=", "🫨ab"])
+    alphabet = generator.choice(
+        ["a", "ab", "abc", "ab ", "ab\n ", "aé1 ", "日本 a", "a'sT ", "x1 \n\r\t.=/", "🫨ab", "aA語\u0301'"]
+    )
     special_tokens = generator.choice([["<|endoftext|>"], [], ["a"], ["ab", "<s>"], ["<s>", "aa", "<pad>"]])
     documents: list[str] = []
     for _ in range(generator.randint(1, 8)):
@@ -48,7 +53,7 @@ def test_small_random_corpora_give_the_merges_and_ids_of_hugging_face(seed: int)
     assert_equal_to_hugging_face(
         documents,
         vocab_size=len(special_tokens) + 256 + generator.choice([0, 1, 5, 20, 200]),
-        pattern=generator.choice(["gpt2", "cl100k"]),
+        pattern=generator.choice(hugging_face.PATTERNS),
         special_tokens=special_tokens,
         min_frequency=generator.choice([0, 0, 1, 2, 3]),
         max_token_length=generator.choice([None, None, 2, 3, 4, 6]),
@@ -126,9 +131,58 @@ def test_a_list_of_documents_is_taken_for_paths_and_the_note_says_so() -> None:
         ({"vocab_size": 300, "documents": "page"}, "documents"),
         ({"vocab_size": 300, "format": "xml"}, "format"),
         ({"vocab_size": 300, "separator": "x"}, "separator"),
+        ({"vocab_size": 300, "invalid_utf8": "ignore"}, "invalid_utf8"),
     ],
 )
 def test_settings_out_of_range_are_named(settings: dict[str, Any], name: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("some text")
     with pytest.raises(ConfigError, match=name):
         train_tokenizer(tmp_path, **settings)
+
+
+NEARLY_UTF8 = st.lists(
+    st.one_of(
+        st.binary(max_size=4),
+        st.text(max_size=4).map(str.encode),
+        st.tuples(st.characters(), st.integers(0, 3)).map(lambda part: part[0].encode()[: part[1]]),
+        st.sampled_from([b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe0\x80\x80", b"\xc0\xaf", b"\xf0\x9f\x98"]),
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@given(content=NEARLY_UTF8)
+def test_bytes_that_are_not_utf8_are_replaced_as_python_does(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "nearly-utf8.txt"
+    path.write_bytes(b"x" + content)
+    text = path.read_bytes().decode(errors="replace")
+    replaced = train_tokenizer(path, vocab_size=300, invalid_utf8="replace").training
+    expected = train_tokenizer(iter([text]), vocab_size=300).training
+    assert replaced is not None
+    assert expected is not None
+    assert replaced["corpus"]["fingerprint"] == expected["corpus"]["fingerprint"]
+    assert (replaced["corpus"]["replaced_sequences"] == 0) == (text.encode() == path.read_bytes())
+
+
+def test_lines_that_are_not_utf8_are_skipped_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\ntw\xffo\nthree\n")
+    with pytest.raises(DataError, match=r"a\.txt` is not UTF-8: byte 0xFF at offset 6 "):
+        train_tokenizer(tmp_path, vocab_size=300, documents="line")
+    record = train_tokenizer(tmp_path, vocab_size=300, documents="line", invalid_utf8="skip").training
+    assert record is not None
+    assert record["corpus"]["skipped"] == {"empty": 0, "invalid_utf8": 1}
+    assert record["corpus"]["documents"] == 2
+    assert record["config"]["corpus"]["invalid_utf8"] == "skip"
+
+
+def test_archives_and_lists_of_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.xz").write_bytes(lzma.compress(b"one\n") + lzma.compress(b"two\n"))
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'a.xz'}\n")
+    tokenizer = train_tokenizer(f"@{tmp_path / 'list.txt'}", vocab_size=300, documents="line")
+    assert tokenizer.training is not None
+    assert tokenizer.training["corpus"]["documents"] == 2
+    (tmp_path / "a.xz").write_bytes(lzma.compress(b"one\n" * 1000)[:-20])
+    with pytest.raises(DataError, match=r"a\.xz` is truncated: its xz stream ends early, after \d+ bytes"):
+        train_tokenizer(tmp_path / "a.xz", vocab_size=300)

@@ -22,6 +22,7 @@ from slm.cli.sampling import (
     SeedOption,
     StopOption,
     TemperatureOption,
+    ThreadsOption,
     TopKOption,
     TopPOption,
     check_text,
@@ -68,6 +69,7 @@ def chat(
     stop: StopOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Write a text together with a model, a line of yours and a passage of its own in turn.
 
@@ -84,7 +86,7 @@ def chat(
         seed=seed,
         stop=[check_text(text, "`--stop`") for text in stop or ()],
     )
-    llm = load_llm(model_dir, device, dtype)
+    llm = load_llm(model_dir, device, dtype, threads)
     session = Session(llm, params)
     tell(
         f"`{model_dir}`: a context of {llm.engine.context_tokens} tokens. This is a base model, not tuned for chat:\n"

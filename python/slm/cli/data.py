@@ -115,6 +115,7 @@ def _tell_plan(settings: "DataConfig", tokenizer: "Tokenizer", num_files: int, n
 
 def _summary(out: Path, built: "BuildResult") -> str:
     from slm.cli.progress import format_amount
+    from slm.cli.tokenizer import left_out
 
     manifest = built.manifest
     lines = [f"shards     {out}" + (" (already complete, nothing was written)" if built.was_complete else "")]
@@ -125,22 +126,21 @@ def _summary(out: Path, built: "BuildResult") -> str:
             f"{split:<11}{totals.tokens:,} tokens of {totals.documents:,} documents, "
             f"{format_amount(totals.bytes, 'bytes')}{ratio}"
         )
-    skipped = ", ".join(f"{count:,} {reason}" for reason, count in manifest.corpus.skipped.items() if count)
-    lines.append(f"skipped    {skipped or 'nothing'}")
+    lines.append(f"corpus     {left_out(manifest.corpus.skipped, manifest.corpus.replaced_sequences)}")
     return "\n".join([*lines, "", f"slm data inspect {out}", f"slm data verify {out}"])
 
 
 def _show_manifest(shards: Path) -> None:
+    from slm.cli.tokenizer import left_out
     from slm.data.manifest import Manifest
 
     manifest = Manifest.load(shards)
-    skipped = ", ".join(f"{count:,} {reason}" for reason, count in manifest.corpus.skipped.items() if count)
+    skipped = left_out(manifest.corpus.skipped, manifest.corpus.replaced_sequences)
     typer.echo(
         f"tokenizer  {manifest.tokenizer.fingerprint}, {manifest.tokenizer.vocab_size:,} tokens, "
         f"pattern {manifest.tokenizer.pattern}\n"
         f"stored as  {manifest.dtype}, each document ends with {manifest.tokenizer.end_of_text_id}\n"
-        f"corpus     {manifest.corpus.documents:,} documents in {manifest.corpus.files:,} files; "
-        f"skipped: {skipped or 'nothing'}"
+        f"corpus     {manifest.corpus.documents:,} documents in {manifest.corpus.files:,} files; {skipped}"
     )
 
 

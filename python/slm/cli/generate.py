@@ -18,6 +18,7 @@ from slm.cli.sampling import (
     SeedOption,
     StopOption,
     TemperatureOption,
+    ThreadsOption,
     TopKOption,
     TopPOption,
     check_text,
@@ -45,6 +46,7 @@ def generate(
     echo: Annotated[bool, typer.Option("--echo", help="Write the prompt before the answer.")] = False,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    threads: ThreadsOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Continue a prompt, writing the text as it comes.
@@ -70,7 +72,7 @@ def generate(
         ignore_eos=ignore_eos,
     )
     text = check_text(_read_prompt(prompt), "the prompt")
-    llm = load_llm(model_dir, device, dtype)
+    llm = load_llm(model_dir, device, dtype, threads)
     prompt_ids = llm.tokenizer.encode(text).tolist()
     if max_tokens is None:
         room = llm.engine.context_tokens - max(1, len(prompt_ids))

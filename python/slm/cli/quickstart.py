@@ -138,7 +138,6 @@ def _show(result: "QuickstartResult") -> None:
     from rich.console import Console
     from rich.padding import Padding
     from rich.syntax import Syntax
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
@@ -151,31 +150,29 @@ def _show(result: "QuickstartResult") -> None:
             console.print(Padding(Text.assemble((sample.prompt, "bold"), sample.continuation), (0, 2)))
     console.rule(style="dim")
 
-    figures = Table.grid(padding=(0, 2))
-    figures.add_row("model", f"{result.parameters:,} parameters, {result.steps:,} steps on {result.corpus}")
-    figures.add_row(
-        "held-out text",
-        f"loss {result.validation_loss:.3f} nats per token, perplexity {result.perplexity:.1f}, "
-        f"[bold]{result.bits_per_byte:.3f} bits per byte[/bold]",
-    )
-    figures.add_row("this call took", f"{result.seconds:.0f} s")
-    console.print(figures)
-    console.print()
-
-    commands = Table.grid(padding=(0, 2))
-    for what, command in (
-        ("talk with it", f"slm chat {result.model}"),
-        ("continue a prompt", f"slm generate {result.model} {_quoted(result.samples)}"),
-        ("serve it", f"slm serve {result.model}"),
-        ("read the report", str(result.report)),
-        ("look into the tokenizer", f"slm tokenizer inspect {result.tokenizer}"),
-        ("look into the shards", f"slm data inspect {result.shards}"),
-        ("measure it again", f"slm eval {result.model} --shards {result.shards}"),
-        ("see the run's config", f"slm config show {result.run / 'config.yaml'}"),
-        ("train it longer", f"slm train {result.out / 'run.yaml'} --set train.max_steps={result.steps * 2}"),
-    ):
-        commands.add_row(f"[dim]{what}[/dim]", Text(command))
-    console.print(commands, soft_wrap=True)
+    # Plain lines: a terminal may wrap them, but a command must stay whole for whoever copies it.
+    figures = {
+        "model": f"{result.parameters:,} parameters, {result.steps:,} steps on {result.corpus}",
+        "held-out text": f"loss {result.validation_loss:.3f} nats per token, perplexity {result.perplexity:.1f}, "
+        f"{result.bits_per_byte:.3f} bits per byte",
+        "this call took": f"{result.seconds:.0f} s",
+    }
+    commands = {
+        "talk with it": f"slm chat {result.model}",
+        "continue a prompt": f"slm generate {result.model} {_quoted(result.samples)}",
+        "serve it": f"slm serve {result.model}",
+        "read the report": str(result.report),
+        "look into the tokenizer": f"slm tokenizer inspect {result.tokenizer}",
+        "look into the shards": f"slm data inspect {result.shards}",
+        "measure it again": f"slm eval {result.model} --shards {result.shards}",
+        "see the run's config": f"slm config show {result.run / 'config.yaml'}",
+        "train it longer": f"slm train {result.out / 'run.yaml'} --set train.max_steps={result.steps * 2}",
+    }
+    for name, text in figures.items():
+        typer.echo(f"{name:<25}{text}")
+    typer.echo()
+    for name, text in commands.items():
+        typer.echo(f"{name:<25}{text}")
 
 
 def _quoted(samples: "tuple[object, ...]") -> str:

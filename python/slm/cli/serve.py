@@ -7,7 +7,7 @@ import typer
 
 from slm.cli.nouns import noun_as_command
 from slm.cli.options import SetOption
-from slm.cli.sampling import DeviceOption, DtypeOption, ModelArgument
+from slm.cli.sampling import DeviceOption, DtypeOption, ModelArgument, ThreadsOption, load_llm
 
 app = noun_as_command()
 
@@ -41,6 +41,7 @@ def serve(
     ] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Answer over HTTP: OpenAI's `/v1/completions` and `/v1/models`, and a page to try the model on at `/`.
 
@@ -63,12 +64,11 @@ def serve(
     keys = read_api_keys(api_key_file)
     # The port before torch and the model: one that is taken is known at once.
     with closing(open_port(settings.host, settings.port, has_api_key=bool(keys))) as listener:
-        from slm.engine import LLM
         from slm.server.app import create_app
         from slm.server.guards import ApiKeys
         from slm.server.service import Service
 
-        llm = LLM(model_dir, device=device, dtype=dtype, max_batch=settings.max_batch)
+        llm = load_llm(model_dir, device, dtype, threads, settings.max_batch)
         model_name = name or model_dir.resolve().name
         url = url_of(listener)
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -12,6 +12,8 @@ from slm.cli.nouns import noun_with_commands
 from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from slm.config.tokenizer import CorpusConfig, TokenizerConfig
     from slm.tokenizer.inspect import SampleReport, TokenizerReport
     from slm.tokenizer.tokenizer import Tokenizer
@@ -161,7 +163,15 @@ def corpus_arguments(corpus: "CorpusConfig") -> dict[str, Any]:
         "separator": corpus.separator,
         "format": corpus.format,
         "field": corpus.field,
+        "invalid_utf8": corpus.invalid_utf8,
     }
+
+
+def left_out(skipped: "Mapping[str, int]", replaced_sequences: int) -> str:
+    """What of a corpus was skipped or replaced, by reason."""
+    parts = [f"{count:,} {reason}" for reason, count in skipped.items() if count]
+    text = f"skipped {', '.join(parts) or 'nothing'}"
+    return f"{text}; replaced {replaced_sequences:,} sequences that are not UTF-8" if replaced_sequences else text
 
 
 def _tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
@@ -187,6 +197,7 @@ def _summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
         f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges, pattern {tokenizer.pattern}",
         f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
         f"{counts['unique_pretokens']:,} different pretokens",
+        f"           {left_out(corpus['skipped'], corpus['replaced_sequences'])}",
         f"time       {seconds['count']:.1f}s counting, {seconds['merge']:.1f}s merging",
     ]
     if record["spilled_bytes"]:

@@ -13,7 +13,8 @@ class CorpusConfig(Config):
     paths: Annotated[TextTuple, Field(min_length=1)]
     """Files, directories (read with all below them, in sorted order, hidden ones left out) and globs.
 
-    Plain, gzip and zstd files are told apart by their content. Relative paths start from the working directory.
+    `@list.txt` is a file that lists paths, one a line, and `-` is standard input. Plain, gzip, zstd and xz files are
+    told apart by their content. Relative paths start from the working directory.
     """
 
     format: Literal["auto", "text", "jsonl"] = "auto"
@@ -27,6 +28,9 @@ class CorpusConfig(Config):
 
     field: Annotated[str, Field(min_length=1)] = "text"
     """Key of the text in each object of a jsonl file."""
+
+    invalid_utf8: Literal["error", "replace", "skip"] = "error"
+    """What becomes of bytes that are not UTF-8: an `error`, `replace` by U+FFFD, or `skip` the document; counted."""
 
     @model_validator(mode="after")
     def _separator_goes_with_documents(self) -> Self:
@@ -46,8 +50,11 @@ class TokenizerConfig(Config):
     vocab_size: Annotated[int, Field(ge=1, le=1 << 24)]
     """Tokens in all: special tokens, alphabet and merges. Must hold the alphabet, 256 bytes if `initial_alphabet`."""
 
-    pattern: Literal["gpt2", "cl100k"] = "gpt2"
-    """How text is split before merging, by the name of the tokenizer that made the pattern known."""
+    pattern: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"] = "gpt2"
+    """How text is split before merging, by the name of the tokenizer that made the pattern known.
+
+    `llama3` is another name of `cl100k`, whose regex is the same. `qwen2` is without that tokenizer's NFC normalizer.
+    """
 
     special_tokens: TextTuple = ("<|endoftext|>",)
     """Tokens that no text is split into, with the lowest ids in this order; shards need `<|endoftext|>`."""

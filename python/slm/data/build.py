@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slm import _core
 from slm.data.manifest import Manifest
-from slm.tokenizer.corpus import CorpusLike, Documents, Format, PathLike, open_corpus
+from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
@@ -33,6 +33,7 @@ def build_shards(
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
+    invalid_utf8: InvalidUtf8 = "error",
     num_threads: int | None = None,
     progress: "Callable[[_core.Progress], object] | None" = None,
 ) -> Manifest:
@@ -53,6 +54,8 @@ def build_shards(
         separator: Text between two documents; only with `documents="separator"`.
         format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
         field: Key of the text in each object of a JSON lines file.
+        invalid_utf8: What becomes of bytes of a file that are not UTF-8: an `error` naming file and offset, `replace`
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted.
         num_threads: Threads that encode; all cores of this process if None.
         progress: Called about twenty times a second from this thread; an exception in it stops the build.
 
@@ -65,7 +68,9 @@ def build_shards(
         TokenizerError: The tokenizer has no end-of-text token.
         FileNotFoundError: A path does not exist.
     """
-    found = open_corpus(corpus, documents=documents, separator=separator, format=format, field=field)
+    found = open_corpus(
+        corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
+    )
     return build_from(
         found,
         load_tokenizer(tokenizer),

@@ -108,6 +108,9 @@ class CorpusEntry(_Record):
     skipped: Mapping[str, Count]
     """Documents that are in no shard, by reason."""
 
+    replaced_sequences: Count = 0
+    """Sequences of bytes that were not UTF-8 and became U+FFFD."""
+
     fingerprint: Fingerprint
     """Identity of the text, its documents and their order."""
 

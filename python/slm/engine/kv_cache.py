@@ -36,6 +36,7 @@ class SlotCache:
         self._k_LNKSE = torch.zeros(shape, dtype=dtype, device=device)
         self._v_LNKSE = torch.zeros(shape, dtype=dtype, device=device)
         self._layers: list[tuple[Tensor, Tensor]] = []
+        self._places: list[tuple[Tensor, Tensor]] = []
         self._write: tuple[Tensor, Tensor] | None = None
         self._mask_B1TS: Tensor | None = None
         self.num_slots = num_slots
@@ -65,8 +66,9 @@ class SlotCache:
         slots = slice(first_slot, first_slot + num_rows)
         k_LBKSE = self._k_LNKSE[:, slots, :, :num_visible]
         v_LBKSE = self._v_LNKSE[:, slots, :, :num_visible]
-        # One unbind here instead of two slices in every layer.
+        # One unbind for all layers: slicing layer by layer costs more than the copies into the slices.
         self._layers = list(zip(k_LBKSE.unbind(0), v_LBKSE.unbind(0), strict=True))
+        self._places = list(zip(k_LBKSE[..., longest:, :].unbind(0), v_LBKSE[..., longest:, :].unbind(0), strict=True))
         self._write, self._mask_B1TS = None, None
         if min(starts_B) != longest:
             starts = torch.tensor(starts_B, device=self._k_LNKSE.device)
@@ -83,9 +85,9 @@ class SlotCache:
         """Store one layer's new keys and values; return all that the rows attend to, as `AttentionCache` says."""
         k_BKSE, v_BKSE = self._layers[layer_idx]
         if self._write is None:
-            num_tokens = k_BKTE.shape[2]
-            k_BKSE[:, :, -num_tokens:] = k_BKTE
-            v_BKSE[:, :, -num_tokens:] = v_BKTE
+            k_place_BKTE, v_place_BKTE = self._places[layer_idx]
+            k_place_BKTE.copy_(k_BKTE)
+            v_place_BKTE.copy_(v_BKTE)
         else:
             rows, starts = self._write
             k_BKSE[rows, :, starts] = k_BKTE[:, :, 0]

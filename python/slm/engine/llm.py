@@ -49,6 +49,7 @@ class LLM:
         device: `cpu`, `cuda`, …; None: CUDA if there is any.
         max_batch: Most sequences computed together.
         prefill_tokens: Most prompt tokens read between two tokens of the answers in progress.
+        num_threads: CPU threads that compute, for all of PyTorch in this process; None leaves its setting.
 
     Raises:
         FileNotFoundError: There is no such directory.
@@ -67,7 +68,10 @@ class LLM:
         device: str | None = None,
         max_batch: int = 8,
         prefill_tokens: int = 256,
+        num_threads: int | None = None,
     ):
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
         where = _device(device)
         what = torch.float32 if dtype is None and where.type == "cpu" else _dtype(dtype)
         self._attach(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from slm.errors import DataError
 
-_SKIPPED_DIRECTORIES = frozenset({"__pycache__", "idle_test", "site-packages", "test", "tests"})
-"""Not library code: tests hold odd encodings and broken syntax on purpose."""
+_SKIPPED_DIRECTORIES = frozenset({"__pycache__", "encodings", "idle_test", "site-packages", "test", "tests"})
+"""Not library code: tests hold odd encodings and broken syntax on purpose, and encodings are tables."""
 
-_PYTHON_PROMPTS = ("import ", "class ", "def __init__(self, ")
+_PYTHON_PROMPTS = ("import re\nimport", "class Parser", "    def read(self, path):\n")
+"""None ends in a space, which belongs to the token of the next word."""
 
 
 @dataclass(frozen=True)

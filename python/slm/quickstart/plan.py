@@ -17,16 +17,17 @@ VOCAB_SIZE = 4096
 """Small on purpose: at these widths the output head is what costs, and no token is too rare to be learned."""
 
 ROW_TOKENS = 256
-"""Context of the model, about 60 lines of code."""
+"""Context of the model, about 25 lines of code."""
 
 _SHAPES = (
     # minutes up to, hidden size, layers, rows a step
-    (2.0, 128, 4, 16),
-    (15.0, 256, 4, 16),
-    (60.0, 384, 6, 16),
-    (float("inf"), 512, 8, 32),
+    (2.0, 128, 4, 8),
+    (15.0, 192, 4, 8),
+    (60.0, 320, 6, 8),
+    (float("inf"), 512, 8, 16),
 )
-"""The model grows with the time there is; a model of few tokens a parameter learns less than a smaller one would."""
+"""The model grows with the time there is: with few tokens a parameter a smaller one learns more. A step has few rows,
+because in minutes it is steps that are scarce."""
 
 _MEASURED_STEPS = 6
 _WARMUP_SHARE = 0.05
@@ -95,6 +96,29 @@ def measure_step_seconds(run: RunConfig) -> float:
         Trainer(trial, on_step=lambda _: times.append(time.perf_counter())).fit()
     lengths = sorted(later - earlier for earlier, later in itertools.pairwise(times[1:]))
     return lengths[len(lengths) // 2]
+
+
+def with_evaluation(run: RunConfig, step_lengths: float) -> RunConfig:
+    """Limit the evaluation to the held-out documents that fit into its time.
+
+    A forward pass takes about a third of a training step, and windows that overlap by half read every token twice.
+
+    Args:
+        run: What `with_steps` gave.
+        step_lengths: Time for the evaluation, in training steps.
+
+    Returns:
+        The run, with all held-out documents or the first of them, at least one.
+    """
+    from slm.data.dataset import TokenDataset
+
+    affordable = step_lengths * run.train.tokens_per_step * 3 / 2
+    tokens = 0
+    for count, document in enumerate(TokenDataset(run.shards, "validation").documents()):
+        tokens += len(document)
+        if count and tokens > affordable:
+            return RunConfig.model_validate(run.model_dump() | {"eval": EvalConfig(max_documents=count)})
+    return run
 
 
 def with_steps(run: RunConfig, max_steps: int) -> RunConfig:

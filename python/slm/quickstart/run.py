@@ -13,7 +13,7 @@ from slm import durable
 from slm.config.run import RunConfig
 from slm.errors import ConfigError
 from slm.quickstart.corpus import QuickstartCorpus, choose_corpus
-from slm.quickstart.plan import VOCAB_SIZE, measure_step_seconds, plan_run, with_steps
+from slm.quickstart.plan import VOCAB_SIZE, measure_step_seconds, plan_run, with_evaluation, with_steps
 
 if TYPE_CHECKING:
     from slm.report.page import Sample
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _SETTINGS_FILE = "quickstart.json"
 _VALIDATION_FRACTION = 0.03
 _SHARE_AFTER_TRAINING = 0.08
-_LONGEST_AFTER_TRAINING_SECONDS = 30.0
+_LONGEST_AFTER_TRAINING_SECONDS = 60.0
+_EVALUATION_SHARE = 0.6
 _SAMPLE_TOKENS = 160
 _SAMPLES = 3
 _TEMPERATURE = 0.7
@@ -110,8 +111,7 @@ def quickstart(
     shards_dir = _build_shards(root / "shards", tokenizer_dir, chosen, num_threads, narrator)
 
     def seconds_for_training() -> float:
-        after = min(_LONGEST_AFTER_TRAINING_SECONDS, minutes * 60 * _SHARE_AFTER_TRAINING)
-        return minutes * 60 - (time.monotonic() - started) - after
+        return minutes * 60 - (time.monotonic() - started) - _after_training_seconds(minutes)
 
     run = _plan(root, minutes, shards_dir, tokenizer_dir, num_threads, seconds_for_training, narrator)
     _train(run, narrator)
@@ -135,6 +135,10 @@ def quickstart(
         samples=samples,
         seconds=time.monotonic() - started,
     )
+
+
+def _after_training_seconds(minutes: float) -> float:
+    return min(_LONGEST_AFTER_TRAINING_SECONDS, minutes * 60 * _SHARE_AFTER_TRAINING)
 
 
 def _claim(root: Path, corpus: Sequence[str], minutes: float) -> None:
@@ -236,6 +240,7 @@ def _plan(
     narrator.note("timing a few steps on this machine")
     step_seconds = measure_step_seconds(draft)
     run = with_steps(draft, int(seconds_left() / step_seconds))
+    run = with_evaluation(run, _after_training_seconds(minutes) * _EVALUATION_SHARE / step_seconds)
     durable.write_text(path, run.to_yaml())
     narrator.note(
         f"{run.model.num_parameters:,} parameters, {run.train.max_steps:,} steps of "
@@ -290,7 +295,8 @@ def _draw_samples(root: Path, run: RunConfig, corpus: QuickstartCorpus, narrator
         from slm.engine.llm import LLM
         from slm.engine.sampling_params import SamplingParams
 
-        llm = LLM(run.out / "model")
+        # One token at a time is too little work to share; two threads that wait for each other are slower.
+        llm = LLM(run.out / "model", num_threads=1)
         prompts = corpus.prompts or _openings(run)
         drawn: list[Sample] = []
         for seed, prompt in enumerate(prompts):

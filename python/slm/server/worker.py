@@ -68,6 +68,7 @@ class EngineWorker:
         self._generations: dict[Sequence, Generation] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopping = False
+        self._is_over = False
         self._last_beat = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="slm-engine", daemon=True)
 
@@ -85,7 +86,7 @@ class EngineWorker:
     @property
     def health(self) -> str:
         """`ok`, `stalled` if a step takes too long, or `dead`."""
-        if not self._thread.is_alive():
+        if self._is_over or not self._thread.is_alive():
             return "dead"
         return "ok" if time.monotonic() - self._last_beat < STALL_SECONDS else "stalled"
 
@@ -100,6 +101,8 @@ class EngineWorker:
         for sequence in generation.sequences:
             self._generations[sequence] = generation
             self._inbox.put(sequence)
+        if self._is_over:  # it ended just now, and may have emptied the inbox for the last time before
+            raise InternalError("the engine has stopped")
 
     def _run(self) -> None:
         try:
@@ -129,6 +132,7 @@ class EngineWorker:
             return
 
     def _end_all(self) -> None:
+        self._is_over = True
         left = self.engine.scheduler.sequences()
         while True:
             try:

@@ -11,13 +11,17 @@ PathLike: TypeAlias = str | os.PathLike[str]
 """A path, as text or as an object."""
 
 CorpusLike: TypeAlias = PathLike | list[Any] | tuple[Any, ...] | Iterable[str]
-"""A file, a directory or a glob; a list or tuple of those; or any other iterable of documents as `str`."""
+"""A file, a directory or a glob, `@list.txt` for a file that lists some, `-` for standard input; a list or tuple of
+those; or any other iterable of documents as `str`."""
 
 Format: TypeAlias = Literal["auto", "text", "jsonl"]
 """What the bytes of a file are; `auto` goes by its name."""
 
 Documents: TypeAlias = Literal["file", "line", "separator"]
 """What one document of a text file is."""
+
+InvalidUtf8: TypeAlias = Literal["error", "replace", "skip"]
+"""What becomes of bytes of a file that are not UTF-8: an error, U+FFFD, or the document is left out."""
 
 
 def open_corpus(
@@ -27,6 +31,7 @@ def open_corpus(
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
+    invalid_utf8: InvalidUtf8 = "error",
 ) -> "_core.Corpus":
     """Find the files of a corpus, or take documents from memory.
 
@@ -39,6 +44,8 @@ def open_corpus(
         separator: Text between two documents, which belongs to neither; only with `documents="separator"`.
         format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
         field: Key of the text in each object of a JSON lines file.
+        invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file and offset, `replace` them by
+            U+FFFD as Python's `errors="replace"` does, or `skip` the document.
 
     Raises:
         ConfigError: An argument is unknown or at odds with another.
@@ -54,7 +61,7 @@ def open_corpus(
     else:
         return _core.Corpus.from_iterable(corpus)
     try:
-        return _core.Corpus.from_paths(paths, format, documents, separator, field)
+        return _core.Corpus.from_paths(paths, format, documents, separator, field, invalid_utf8)
     except OSError as error:
         if isinstance(corpus, list | tuple):
             error.add_note("a list holds paths; give documents as `iter(documents)`")

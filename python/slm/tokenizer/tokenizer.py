@@ -40,7 +40,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: "PathLike") -> Self:
-        """Load a tokenizer directory, or any `tokenizer.json` of byte-level BPE with the `gpt2` or `cl100k` pattern.
+        """Load a tokenizer directory, or a `tokenizer.json` of byte-level BPE with a pattern of `train_tokenizer`.
 
         Raises:
             TokenizerError: The file is malformed, or needs something that is not supported; the message names it.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from slm import _core
 from slm.tokenizer.bounds import resolve_bounds
-from slm.tokenizer.corpus import CorpusLike, Documents, Format, PathLike, open_corpus
+from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Tokenizer
 
@@ -18,6 +18,7 @@ def train_tokenizer(
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
+    invalid_utf8: InvalidUtf8 = "error",
     special_tokens: Sequence[str] = ("<|endoftext|>",),
     min_frequency: int = 0,
     max_token_length: int | None = None,
@@ -37,14 +38,17 @@ def train_tokenizer(
 
     Args:
         corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`. Files may be
-            gzip or zstd.
+            gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
         vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
-        pattern: How text is split before merging: `gpt2` or `cl100k`.
+        pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
+            name) or `qwen2` (without its NFC normalizer).
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
         format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
         field: Key of the text in each object of a JSON lines file.
+        invalid_utf8: What becomes of bytes of a file that are not UTF-8: an `error` naming file and offset, `replace`
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
             token has such a name, the first one does.
         min_frequency: Fewest occurrences of a pair that is merged; 0 and 1 mean the same.
@@ -79,7 +83,9 @@ def train_tokenizer(
         >>> [tok.token_bytes(id) for id in tok.encode("to be").tolist()]
         [b'to', b' be']
     """
-    found = open_corpus(corpus, documents=documents, separator=separator, format=format, field=field)
+    found = open_corpus(
+        corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
+    )
     bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)
     core = _core.train_tokenizer(
         found,

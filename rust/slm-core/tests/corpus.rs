@@ -1,7 +1,7 @@
 //! Reading a corpus: documents, batches, archives, and what bad input gets.
 
 use proptest::prelude::*;
-use slm_core::corpus::{Batch, Corpus, CorpusSpec, Documents, Format, ReadSummary, Source, read_batches};
+use slm_core::corpus::{Batch, Corpus, CorpusSpec, Documents, Format, InvalidUtf8, ReadSummary, Source, read_batches};
 use slm_core::error::{Error, Result};
 use slm_core::pretokenize::Pattern;
 use slm_core::progress::Stop;
@@ -82,6 +82,26 @@ fn zstandard(content: &[u8]) -> Vec<u8> {
     written.and_then(|()| encoder.finish()).expect("zstd in memory")
 }
 
+fn xz(content: &[u8]) -> Vec<u8> {
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    encoder.write_all(content).and_then(|()| encoder.finish()).expect("xz in memory")
+}
+
+/// The documents of one file and what was counted, under a policy for bytes that are not UTF-8.
+fn documents_under(
+    policy: InvalidUtf8,
+    name: &str,
+    content: &[u8],
+    how: Documents,
+) -> Result<(Vec<String>, ReadSummary)> {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join(name);
+    fs::write(&path, content).expect("a file");
+    let corpus = Corpus::open(&CorpusSpec { invalid_utf8: policy, ..spec(&path, how) })?;
+    let (batches, summary) = read((&corpus).into(), Pattern::Gpt2)?;
+    Ok((documents(&batches), summary))
+}
+
 #[test]
 fn a_file_is_one_document() {
     assert_eq!(
@@ -145,9 +165,14 @@ fn bad_json_lines_are_named_by_file_and_line() {
 
 #[test]
 fn archives_are_read_to_their_last_member() {
-    for (name, compress) in
-        [("a.txt.gz", gzip as fn(&[u8]) -> Vec<u8>), ("a.txt.zst", zstandard), ("a", gzip), ("a", zstandard)]
-    {
+    for (name, compress) in [
+        ("a.txt.gz", gzip as fn(&[u8]) -> Vec<u8>),
+        ("a.zst", zstandard),
+        ("a.xz", xz),
+        ("a", gzip),
+        ("a", zstandard),
+        ("a", xz),
+    ] {
         let members = [compress(b"one\ntw"), compress(b"o\nthree\n")].concat();
         assert_eq!(documents_of(name, &members, Documents::Line).unwrap(), ["one\n", "two\n", "three\n"], "{name}");
     }
@@ -159,7 +184,8 @@ fn archives_are_read_to_their_last_member() {
 fn truncated_archives_are_named_with_the_offset_of_the_text() {
     let numbers: Vec<String> = (0..200_000_u64).map(|number| (number * number % 7919).to_string()).collect();
     let text = numbers.join(" ");
-    for (name, whole) in [("a.gz", gzip(text.as_bytes())), ("a.zst", zstandard(text.as_bytes()))] {
+    for (name, compress) in [("a.gz", gzip as fn(&[u8]) -> Vec<u8>), ("a.zst", zstandard), ("a.xz", xz)] {
+        let whole = compress(text.as_bytes());
         for kept in [whole.len() / 2, whole.len() - 1, 6] {
             let error = error_of(name, &whole[..kept], Documents::File);
             assert!(error.contains(&format!("{name}` is truncated")) && error.contains("bytes of text"), "{error}");
@@ -169,8 +195,9 @@ fn truncated_archives_are_named_with_the_offset_of_the_text() {
 
 #[test]
 fn corrupt_archives_are_errors() {
-    for (name, mut whole) in [("a.gz", gzip(&b"text ".repeat(1000))), ("a.zst", zstandard(&b"text ".repeat(1000)))] {
-        // The end of both formats says what the text must be.
+    for (name, compress) in [("a.gz", gzip as fn(&[u8]) -> Vec<u8>), ("a.zst", zstandard), ("a.xz", xz)] {
+        let mut whole = compress(&b"text ".repeat(1000));
+        // The end of all three formats says what the text must be.
         let last = whole.len() - 1;
         whole[last] ^= 0xFF;
         let error = error_of(name, &whole, Documents::File);
@@ -196,6 +223,98 @@ fn bytes_that_are_not_utf8_are_named_by_file_and_offset() {
             error_of("a.gz", &gzip(&content), Documents::File).contains(&format!("at offset {before} of its text"))
         );
     }
+}
+
+#[test]
+fn a_document_that_is_not_utf8_is_skipped_and_counted_and_the_others_stay() {
+    // The long ones end beyond what is held back, and are spoiled at their end or not at all.
+    let long = "long line ".repeat(500_000);
+    let lines =
+        [b"one\n", &b"t\xFFwo\n"[..], long.as_bytes(), b"\n", long.as_bytes(), b"\xC3(\n", b"\n", b"four \xE2\x80"]
+            .concat();
+    let (documents, summary) = documents_under(InvalidUtf8::Skip, "a", &lines, Documents::Line).unwrap();
+    assert!(documents == ["one\n", &format!("{long}\n"), "\n"]);
+    assert_eq!((summary.documents, summary.invalid_documents, summary.empty_documents), (3, 3, 0));
+    let archive = xz(&lines);
+    assert!(documents_under(InvalidUtf8::Skip, "a.xz", &archive, Documents::Line).unwrap().0 == documents);
+
+    let parts =
+        [b"one|t\xFF\xFEwo|||", long.as_bytes(), b"|", long.as_bytes(), b"\xFF", long.as_bytes(), b"|five||six"]
+            .concat();
+    let (documents, summary) = documents_under(InvalidUtf8::Skip, "a", &parts, separated_by("||")).unwrap();
+    assert_eq!((documents, summary.invalid_documents), (vec!["six".to_owned()], 2));
+}
+
+#[test]
+fn separators_and_json_lines_skip_too() {
+    let parts = b"one|t\xFF\xFEwo||three\xC3|five|";
+    let (documents, summary) = documents_under(InvalidUtf8::Skip, "a", parts, separated_by("|")).unwrap();
+    assert_eq!(documents, ["one", "five"]);
+    assert_eq!((summary.invalid_documents, summary.empty_documents), (2, 1));
+    let lines = b"{\"text\": \"one\"}\n{\"text\": \"t\xFFwo\"}\n\xFF\n\n{\"text\": \"three\"}\n\xFE";
+    let (documents, summary) = documents_under(InvalidUtf8::Skip, "a.jsonl", lines, Documents::File).unwrap();
+    assert_eq!(documents, ["one", "three"]);
+    assert_eq!(summary.invalid_documents, 3);
+}
+
+#[test]
+fn all_documents_skipped_is_a_corpus_without_text() {
+    let error = documents_under(InvalidUtf8::Skip, "a", b"\xFF", Documents::File).unwrap_err().to_string();
+    assert!(error.contains("0 documents that are empty, 1 that are not UTF-8"), "{error}");
+}
+
+#[test]
+fn a_list_names_the_files_to_read() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for name in ["b.txt", "a.txt", "@c.txt"] {
+        fs::write(path(name), name).unwrap();
+    }
+    fs::write(path("list"), format!("{}\r\n\n{}\n{}", path("b.txt"), path("a*"), path("@c.txt"))).unwrap();
+    let open = |list: String| Corpus::open(&CorpusSpec { paths: vec![list], ..CorpusSpec::default() });
+    let (batches, _) = read((&open(format!("@{}", path("list"))).unwrap()).into(), Pattern::Gpt2).unwrap();
+    assert_eq!(documents(&batches), ["b.txt", "a.txt", "@c.txt"]);
+    assert!(
+        matches!(open(format!("@{}", path("none"))), Err(Error::Io { path: named, .. }) if named == Path::new(&path("none")))
+    );
+    fs::write(path("list"), b"\xFF").unwrap();
+    assert!(matches!(open(format!("@{}", path("list"))), Err(Error::Data(_))));
+}
+
+#[test]
+fn standard_input_is_given_once_at_most() {
+    let twice = CorpusSpec { paths: vec!["-".into(), "-".into()], ..CorpusSpec::default() };
+    assert!(matches!(Corpus::open(&twice), Err(Error::Config(_))));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_read_and_waiting_for_it_can_be_stopped() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let corpus = Corpus::open(&CorpusSpec { invalid_utf8: InvalidUtf8::Skip, ..spec(&path, Documents::Line) }).unwrap();
+    let write = |content: Vec<u8>| {
+        let path = path.clone();
+        std::thread::spawn(move || drop(fs::write(path, content)))
+    };
+    let writer = write(gzip(b"one\n\xFF\ntwo\n"));
+    let (batches, _) = read((&corpus).into(), Pattern::Gpt2).unwrap();
+    assert_eq!(documents(&batches), ["one\n", "two\n"]);
+    writer.join().unwrap();
+
+    let writer = write(b"long ".repeat(2_000_000));
+    let error = read((&corpus).into(), Pattern::Gpt2).unwrap_err().to_string();
+    assert!(error.contains("cannot be read twice"), "{error}");
+    writer.join().unwrap();
+
+    let stop = Stop::default();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| read_batches((&corpus).into(), Pattern::Gpt2, &stop, &mut |_| Ok(())));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        stop.request();
+        assert!(matches!(reader.join().unwrap(), Err(Error::Interrupted)));
+    });
 }
 
 #[test]
@@ -272,6 +391,48 @@ fn batches_stay_near_a_mebibyte_and_a_pretoken_longer_than_that_stays_whole() {
     assert!(with_word.len() == 1 && with_word[0].text.contains(&long_word));
     assert!(batches.iter().all(|batch| batch.text.len() < 5 << 20));
     assert!(batches.iter().filter(|batch| batch.text.len() > 3 << 19).count() <= 2);
+}
+
+/// Bytes that are nearly UTF-8.
+fn broken_text() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        3 => any::<u8>().prop_map(|byte| vec![byte]),
+        3 => any::<char>().prop_map(|character| character.to_string().into_bytes()),
+        3 => (any::<char>(), 0..4_usize).prop_map(|(character, kept)| {
+            let bytes = character.to_string().into_bytes();
+            bytes[..kept.min(bytes.len())].to_vec()
+        }),
+        1 => prop::sample::select(vec![&b"\xED\xA0\x80"[..], b"\xF4\x90\x80\x80", b"\xE0\x80\x80", b"\n", b"\xC0\xAF", b"a"])
+            .prop_map(<[u8]>::to_vec),
+    ];
+    prop::collection::vec(part, 1..60).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn replacing_is_that_of_the_standard_library(content in broken_text(), before in 0..8_usize) {
+        // The first block of the reader may end anywhere in it.
+        let content = [&b"x".repeat((256 << 10) - before)[..], &content].concat();
+        let (documents, summary) = documents_under(InvalidUtf8::Replace, "a", &content, Documents::File).unwrap();
+        prop_assert_eq!(documents.concat(), String::from_utf8_lossy(&content));
+        let expected = content.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
+        prop_assert_eq!(summary.replaced_sequences, expected as u64);
+    }
+
+    #[test]
+    fn skipping_leaves_out_exactly_the_lines_that_are_not_utf8(content in broken_text()) {
+        let lines: Vec<_> = content.split_inclusive(|&byte| byte == b'\n').collect();
+        let expected: Vec<_> = lines.iter().filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        match documents_under(InvalidUtf8::Skip, "a", &content, Documents::Line) {
+            Ok((documents, summary)) => {
+                prop_assert_eq!(documents, expected.clone());
+                prop_assert_eq!(summary.invalid_documents, (lines.len() - expected.len()) as u64);
+            }
+            Err(error) => prop_assert!(expected.is_empty(), "{error}"),
+        }
+    }
 }
 
 proptest! {

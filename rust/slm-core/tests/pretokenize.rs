@@ -26,9 +26,24 @@ fn assert_same_pretokens(text: &str) {
 #[test]
 fn every_code_point_is_cut_as_the_regex_does_in_every_context() {
     // Each context puts a character before and after every class, beside its own kind and at a contraction.
-    let contexts = ["a{}", "{}a 1{}1", "!{}! {}", " {} \n{}\n", "  {}  \t{}", "{}{} {}{}", "'{}'s{}", "'S{}'LL{}"];
+    let contexts = [
+        "a{}",
+        "{}a 1{}1",
+        "!{}! {}",
+        " {} \n{}\n",
+        "  {}  \t{}",
+        "{}{} {}{}",
+        "'{}'s{}",
+        "'S{}'LL{}",
+        // Capitals, small letters, letters without case and marks on either side, and what may follow punctuation.
+        "A{}A {}AB!A{}a",
+        " {}Ab語{}A.",
+        "語A{}b A{}語A ",
+        "!!{}/\n{}/ A\u{301}{}'re",
+        "\u{301}{}A\n\u{301}{} ",
+    ];
     let codes: Vec<char> = (0..=0x10_FFFF).filter_map(char::from_u32).collect();
-    for characters in codes.chunks(64) {
+    let check = |characters: &[char]| {
         let mut text = String::new();
         for &character in characters {
             for context in contexts {
@@ -39,17 +54,22 @@ fn every_code_point_is_cut_as_the_regex_does_in_every_context() {
             }
         }
         assert_same_pretokens(&text);
-    }
+    };
+    std::thread::scope(|scope| {
+        for codes in codes.chunks(codes.len().div_ceil(8)) {
+            scope.spawn(move || codes.chunks(64).for_each(check));
+        }
+    });
 }
 
 /// Text that is dense in what the patterns tell apart.
 fn texts() -> impl Strategy<Value = String> {
     let character = prop_oneof![
-        6 => prop::sample::select("aeltvrsdmASTVELDMR".chars().collect::<Vec<_>>()),
+        6 => prop::sample::select("aeltvrsdmASTVELDMRÀǅ".chars().collect::<Vec<_>>()),
         4 => prop::sample::select("      \n\r\t\u{b}".chars().collect::<Vec<_>>()),
-        3 => prop::sample::select("''''.!-#\0\u{7f}".chars().collect::<Vec<_>>()),
+        3 => prop::sample::select("''''.!-#/\0\u{7f}".chars().collect::<Vec<_>>()),
         2 => prop::sample::select("0127".chars().collect::<Vec<_>>()),
-        3 => prop::sample::select("é語ſ٣Ⅷ\u{a0}\u{85}\u{3000}\u{2028}…，\u{301}😀𝟘\u{1c89}".chars().collect::<Vec<_>>()),
+        3 => prop::sample::select("é語ʰſ٣Ⅷ\u{a0}\u{85}\u{3000}\u{2028}…，\u{301}\u{903}😀𝟘\u{1c89}".chars().collect::<Vec<_>>()),
         1 => any::<char>(),
     ];
     prop::collection::vec(character, 0..200).prop_map(|characters| characters.into_iter().collect())

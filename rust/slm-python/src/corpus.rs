@@ -4,7 +4,7 @@ use crate::error::{guarded, utf8};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyString};
-use slm_core::corpus::{self, CorpusSpec, Documents, Format, NextDocuments, Source};
+use slm_core::corpus::{self, CorpusSpec, Documents, Format, InvalidUtf8, NextDocuments, Source};
 use slm_core::error::{Error, Result};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,7 @@ impl Corpus {
         documents: &str,
         separator: Option<String>,
         field: String,
+        invalid_utf8: &str,
     ) -> PyResult<Self> {
         guarded(py, || {
             let format = match format {
@@ -54,7 +55,13 @@ impl Corpus {
                 }
                 (other, _) => return Err(unknown("documents", other, "`file`, `line` or `separator`")),
             };
-            let spec = CorpusSpec { paths, format, documents, field };
+            let invalid_utf8 = match invalid_utf8 {
+                "error" => InvalidUtf8::Error,
+                "replace" => InvalidUtf8::Replace,
+                "skip" => InvalidUtf8::Skip,
+                other => return Err(unknown("invalid_utf8", other, "`error`, `replace` or `skip`")),
+            };
+            let spec = CorpusSpec { paths, format, documents, field, invalid_utf8 };
             Ok(Self(Kind::Files { corpus: corpus::Corpus::open(&spec)?, spec }))
         })
     }

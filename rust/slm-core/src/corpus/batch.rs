@@ -1,8 +1,10 @@
 //! Documents to batches: text of about a mebibyte, cut so that each part can be pretokenized alone.
 
-use crate::corpus::decompress::Utf8Blocks;
+use crate::corpus::decompress::Bytes;
 use crate::corpus::documents::{self, Sink};
-use crate::corpus::{Corpus, Documents, Source, floor_char_boundary};
+use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
+use crate::corpus::utf8::Utf8Pieces;
+use crate::corpus::{Corpus, CorpusFile, Documents, InvalidUtf8, PIECE_BYTES, Source, floor_char_boundary};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pattern;
 use crate::progress::Stop;
@@ -12,9 +14,6 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A batch is handed on once it has this much text.
 const BATCH_BYTES: usize = 1 << 20;
-
-/// A document from memory is taken in pieces of this size, so that a long one needs no second copy of itself.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// A document, or a part of one, in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +57,10 @@ pub struct ReadSummary {
     pub documents: u64,
     /// Documents without text, left out.
     pub empty_documents: u64,
+    /// Documents with bytes that are not UTF-8, left out under [`InvalidUtf8::Skip`].
+    pub invalid_documents: u64,
+    /// Sequences of bytes that became U+FFFD under [`InvalidUtf8::Replace`].
+    pub replaced_sequences: u64,
     /// Bytes of the documents' text.
     pub text_bytes: u64,
     /// Identifies the text: documents, their order and their borders.
@@ -66,7 +69,8 @@ pub struct ReadSummary {
 
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`, or the longest JSON line.
+/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`, or the longest JSON line;
+/// with [`InvalidUtf8::Skip`] four mebibytes more.
 ///
 /// # Errors
 /// [`Error::Io`] with the path; [`Error::Data`] for text that is not UTF-8, a truncated or corrupt archive, JSON lines that are
@@ -114,14 +118,19 @@ pub fn read_batches_within(
 }
 
 fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
+    let stop = batcher.stop;
     for file in &corpus.files {
-        let mut blocks = Utf8Blocks::open(file, &batcher.bytes_read)?;
-        match &corpus.documents {
-            _ if file.is_jsonl => documents::read_jsonl(&mut blocks, &file.path, &corpus.field, batcher)?,
-            Documents::File => documents::read_file(&mut blocks, batcher)?,
-            Documents::Line => documents::read_lines(&mut blocks, batcher)?,
-            Documents::Separator(separator) => documents::read_separated(&mut blocks, separator, batcher)?,
+        let bytes = Bytes::open(file, &batcher.bytes_read, stop)?;
+        let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8);
+        if file.is_jsonl {
+            documents::read_jsonl(&mut pieces, &corpus.field, batcher)?;
+        } else if corpus.invalid_utf8 == InvalidUtf8::Skip {
+            let mut survey = || find_long_spoiled(file, &corpus.documents, stop);
+            read_text(&mut pieces, &corpus.documents, &mut Withholding::new(batcher, &mut survey))?;
+        } else {
+            read_text(&mut pieces, &corpus.documents, batcher)?;
         }
+        batcher.summary.replaced_sequences += pieces.num_replaced();
         batcher.summary.files += 1;
     }
     Ok(())
@@ -137,6 +146,29 @@ pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
     ))
 }
 
+fn read_text(pieces: &mut Utf8Pieces<'_>, documents: &Documents, sink: &mut impl Sink) -> Result<()> {
+    match documents {
+        Documents::File => documents::read_file(pieces, sink),
+        Documents::Line => documents::read_lines(pieces, sink),
+        Documents::Separator(separator) => documents::read_separated(pieces, separator, sink),
+    }
+}
+
+fn find_long_spoiled(file: &CorpusFile, documents: &Documents, stop: &Stop) -> Result<Vec<u64>> {
+    if file.is_pipe {
+        return Err(Error::Data(format!(
+            "`{}` has a document of more than {} MiB, and cannot be read twice, as `invalid_utf8: skip` has to for such a \
+             document\n\nhint: give a regular file, or set `invalid_utf8` to `replace`",
+            file.path.display(),
+            MAX_HELD_BYTES >> 20
+        )));
+    }
+    let mut survey = Survey::new(stop);
+    let mut pieces = Utf8Pieces::new(Bytes::open(file, &Rc::default(), stop)?, InvalidUtf8::Skip);
+    read_text(&mut pieces, documents, &mut survey)?;
+    Ok(survey.long_spoiled)
+}
+
 /// Fills a batch and hands it on.
 struct Batcher<'a> {
     pattern: Pattern,
@@ -148,6 +180,8 @@ struct Batcher<'a> {
     is_continued: bool,
     /// Bytes of the open document.
     document_bytes: u64,
+    /// Whether the open document, of which nothing was pushed, is to be left out.
+    is_spoiled: bool,
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
     full_at: usize,
     max_stretch_bytes: usize,
@@ -172,6 +206,7 @@ impl<'a> Batcher<'a> {
             document_start: 0,
             is_continued: false,
             document_bytes: 0,
+            is_spoiled: false,
             full_at: BATCH_BYTES,
             max_stretch_bytes,
             bytes_read: Rc::default(),
@@ -227,8 +262,9 @@ impl<'a> Batcher<'a> {
         }
         if self.summary.documents == 0 {
             return Err(Error::Data(format!(
-                "the corpus has no text: {} files, {} documents, all of them empty\n\nhint: check the paths, and the field of jsonl files",
-                self.summary.files, self.summary.empty_documents
+                "the corpus has no text: {} files, {} documents that are empty, {} that are not UTF-8\n\nhint: check the paths, and \
+                 the field of jsonl files",
+                self.summary.files, self.summary.empty_documents, self.summary.invalid_documents
             )));
         }
         self.summary.fingerprint = self.hasher.digest();
@@ -247,7 +283,17 @@ impl Sink for Batcher<'_> {
         Ok(())
     }
 
+    fn spoil(&mut self) -> Result<()> {
+        debug_assert_eq!(self.document_bytes, 0, "what was pushed cannot be taken back");
+        self.is_spoiled = true;
+        Ok(())
+    }
+
     fn end_document(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_spoiled) {
+            self.summary.invalid_documents += 1;
+            return Ok(());
+        }
         if self.document_bytes == 0 {
             self.summary.empty_documents += 1;
             return Ok(());

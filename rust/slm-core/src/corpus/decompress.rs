@@ -1,46 +1,64 @@
-//! Files to checked UTF-8: plain, gz with all its members, zst with all its frames, told apart by their first bytes.
+//! Files to bytes: plain, gz with all its members, zst with all its frames, xz with all its streams, told apart by their first
+//! bytes.
 
-use crate::corpus::CorpusFile;
+use crate::corpus::pipe::Pipe;
+use crate::corpus::{CorpusFile, STANDARD_INPUT};
 use crate::error::{Error, Result};
+use crate::progress::Stop;
 use flate2::read::MultiGzDecoder;
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Error as XzError, Stream};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// How much is read at a time.
-const BLOCK_BYTES: usize = 256 << 10;
+pub(super) const BLOCK_BYTES: usize = 256 << 10;
 
-/// The text of a file, a block at a time.
-pub(super) struct Utf8Blocks {
+/// Memory that a decoder of xz may take. `xz -9` needs 65 MiB; the format would allow 4 GiB.
+const MAX_XZ_BYTES: u64 = 256 << 20;
+
+/// The bytes of a file, decompressed.
+pub(super) struct Bytes<'a> {
     path: PathBuf,
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + 'a>,
     /// The name of the compression, if there is one.
     compression: Option<&'static str>,
-    buffer: Vec<u8>,
-    /// The part of `buffer` that the last block was, and where bytes of an unfinished character follow it.
-    valid: usize,
-    filled: usize,
-    /// Where `buffer` starts in the text.
+    stop: &'a Stop,
+    /// How many bytes have been handed out.
     offset: u64,
 }
 
-impl Utf8Blocks {
+impl<'a> Bytes<'a> {
     /// Opens a file. `taken` goes up by what is read from the disk.
-    pub(super) fn open(file: &CorpusFile, taken: &Rc<Cell<u64>>) -> Result<Self> {
+    pub(super) fn open(file: &CorpusFile, taken: &Rc<Cell<u64>>, stop: &'a Stop) -> Result<Self> {
         let path = file.path.clone();
-        let mut file = CountingReader { file: File::open(&path).map_err(Error::io(&path))?, taken: Rc::clone(taken) };
-        let mut magic = Vec::with_capacity(4);
-        file.by_ref().take(4).read_to_end(&mut magic).map_err(Error::io(&path))?;
+        let source: Box<dyn Read + 'a> = if path == Path::new(STANDARD_INPUT) {
+            Box::new(Pipe::new(|| Ok(io::stdin()), stop))
+        } else if file.is_pipe {
+            let path = path.clone();
+            Box::new(Pipe::new(|| File::open(path), stop))
+        } else {
+            Box::new(File::open(&path).map_err(Error::io(&path))?)
+        };
+        let mut source = CountingReader { source, taken: Rc::clone(taken) };
+        let mut magic = Vec::with_capacity(6);
+        if let Err(error) = source.by_ref().take(6).read_to_end(&mut magic) {
+            stop.check()?;
+            return Err(Error::io(&path)(error));
+        }
         let compression = match magic[..] {
             [0x1F, 0x8B, ..] => Some("gzip"),
-            [0x28, 0xB5, 0x2F, 0xFD] | [0x50..0x60, 0x2A, 0x4D, 0x18] => Some("zstd"),
+            [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..0x60, 0x2A, 0x4D, 0x18, ..] => Some("zstd"),
+            [0xFD, b'7', b'z', b'X', b'Z', 0] => Some("xz"),
             _ => None,
         };
         let expected = match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => Some("gzip"),
             Some("zst") => Some("zstd"),
+            Some("xz") => Some("xz"),
             _ => None,
         };
         if let Some(expected) = expected
@@ -51,10 +69,18 @@ impl Utf8Blocks {
                 path.display()
             )));
         }
-        let whole = io::Cursor::new(magic).chain(file);
-        let reader: Box<dyn Read> = match compression {
+        let whole = io::Cursor::new(magic).chain(source);
+        let buffered = |whole| BufReader::with_capacity(BLOCK_BYTES, whole);
+        let reader: Box<dyn Read + 'a> = match compression {
             None => Box::new(whole),
-            Some("gzip") => Box::new(MultiGzDecoder::new(BufReader::with_capacity(BLOCK_BYTES, whole))),
+            Some("gzip") => Box::new(MultiGzDecoder::new(buffered(whole))),
+            Some("xz") => {
+                let decoder = Stream::new_stream_decoder(MAX_XZ_BYTES, CONCATENATED);
+                Box::new(XzDecoder::new_stream(
+                    buffered(whole),
+                    decoder.map_err(|error| Error::io(&path)(error.into()))?,
+                ))
+            }
             Some(_) => {
                 let mut decoder = zstd::Decoder::new(whole).map_err(Error::io(&path))?;
                 // The format's limit, so that files made with `--long=31` open too.
@@ -62,80 +88,72 @@ impl Utf8Blocks {
                 Box::new(decoder)
             }
         };
-        Ok(Self { path, reader, compression, buffer: vec![0; BLOCK_BYTES], valid: 0, filled: 0, offset: 0 })
+        Ok(Self { path, reader, compression, stop, offset: 0 })
     }
 
-    /// The next piece of text, or `None` at the end.
+    /// Fills the beginning of `buffer` and says how much; 0 at the end.
     ///
     /// # Errors
-    /// [`Error::Data`] with file and offset for bytes that are not UTF-8 or cannot be decompressed.
-    pub(super) fn next(&mut self) -> Result<Option<&str>> {
-        self.buffer.copy_within(self.valid..self.filled, 0);
-        self.offset += self.valid as u64;
-        self.filled -= self.valid;
-        self.valid = 0;
+    /// [`Error::Data`] with file and offset for what cannot be decompressed; [`Error::Io`]; [`Error::Interrupted`].
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
-            let read = match self.reader.read(&mut self.buffer[self.filled..]) {
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(self.unreadable(error)),
-            };
-            let is_end = read == 0;
-            self.filled += read;
-            match std::str::from_utf8(&self.buffer[..self.filled]) {
-                Ok(_) => self.valid = self.filled,
-                // An unfinished character at the end of the block waits for the next one.
-                Err(error) if error.error_len().is_none() && !is_end => self.valid = error.valid_up_to(),
-                Err(error) => return Err(self.not_utf8(error.valid_up_to())),
-            }
-            if self.valid > 0 || is_end {
-                break;
+            match self.reader.read(buffer) {
+                Ok(read) => {
+                    self.offset += read as u64;
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.stop.check()?;
+                    return Err(self.unreadable(error));
+                }
             }
         }
-        // SAFETY: the loop above has checked these bytes, and nothing has written to the buffer since.
-        let text = unsafe { std::str::from_utf8_unchecked(&self.buffer[..self.valid]) };
-        Ok((!text.is_empty()).then_some(text))
     }
 
-    fn not_utf8(&self, at: usize) -> Error {
-        Error::Data(format!(
-            "`{}` is not UTF-8: byte 0x{:02X} at offset {}{} does not belong there\n\nhint: convert the file, for example with \
-             `iconv -f WINDOWS-1252 -t UTF-8`, or leave it out of the corpus",
-            self.path.display(),
-            self.buffer[at],
-            self.offset + at as u64,
-            if self.compression.is_some() { " of its text" } else { "" },
-        ))
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether offsets are those of decompressed bytes.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compression.is_some()
     }
 
     fn unreadable(&self, error: io::Error) -> Error {
         let Some(compression) = self.compression.filter(|_| error.raw_os_error().is_none()) else {
             return Error::io(&self.path)(error);
         };
-        let at = self.offset + self.filled as u64;
-        let path = self.path.display();
+        let (path, at) = (self.path.display(), self.offset);
         if error.kind() == io::ErrorKind::UnexpectedEof {
-            Error::Data(format!(
+            return Error::Data(format!(
                 "`{path}` is truncated: its {compression} stream ends early, after {at} bytes of text\n\nhint: download or copy the file again"
-            ))
-        } else {
-            Error::Data(format!(
-                "`{path}` is corrupt: its {compression} stream cannot be decompressed after {at} bytes of text ({error})\n\nhint: \
-                 download or copy the file again"
-            ))
+            ));
         }
+        let xz_error = error.get_ref().and_then(|error| error.downcast_ref());
+        if matches!(xz_error, Some(XzError::MemLimit)) {
+            return Error::Data(format!(
+                "`{path}` needs more than {} MiB to be decompressed\n\nhint: compress it again with `xz -9` or less, or with zstd",
+                MAX_XZ_BYTES >> 20
+            ));
+        }
+        Error::Data(format!(
+            "`{path}` is corrupt: its {compression} stream cannot be decompressed after {at} bytes of text ({error})\n\nhint: \
+             download or copy the file again"
+        ))
     }
 }
 
 /// Counts what it reads.
-struct CountingReader {
-    file: File,
+struct CountingReader<R> {
+    source: R,
     taken: Rc<Cell<u64>>,
 }
 
-impl Read for CountingReader {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.source.read(buffer)?;
         self.taken.set(self.taken.get() + read as u64);
         Ok(read)
     }

@@ -1,34 +1,43 @@
 //! Text to documents: whole files, lines, parts between separators, or a field of JSON lines.
 
-use crate::corpus::decompress::Utf8Blocks;
 use crate::corpus::floor_char_boundary;
+use crate::corpus::utf8::{Piece, Utf8Pieces};
 use crate::error::{Error, Result};
 use memchr::{memchr, memmem};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::path::Path;
 
 /// Takes documents in pieces.
 pub(super) trait Sink {
     /// Adds text to the document.
     fn push(&mut self, text: &str) -> Result<()>;
+    /// Marks the document as one to be left out, because not all of it is text.
+    fn spoil(&mut self) -> Result<()>;
     /// Ends the document; what is pushed next belongs to another one.
     fn end_document(&mut self) -> Result<()>;
 }
 
 /// One document.
-pub(super) fn read_file(blocks: &mut Utf8Blocks, sink: &mut impl Sink) -> Result<()> {
-    while let Some(text) = blocks.next()? {
-        sink.push(text)?;
+pub(super) fn read_file(pieces: &mut Utf8Pieces<'_>, sink: &mut impl Sink) -> Result<()> {
+    while let Some(piece) = pieces.next()? {
+        match piece {
+            Piece::Text(text) => sink.push(text)?,
+            Piece::Invalid => sink.spoil()?,
+        }
     }
     sink.end_document()
 }
 
 /// A document a line, with its line feed.
-pub(super) fn read_lines(blocks: &mut Utf8Blocks, sink: &mut impl Sink) -> Result<()> {
+pub(super) fn read_lines(pieces: &mut Utf8Pieces<'_>, sink: &mut impl Sink) -> Result<()> {
     let mut is_open = false;
-    while let Some(mut text) = blocks.next()? {
+    while let Some(piece) = pieces.next()? {
+        let Piece::Text(mut text) = piece else {
+            sink.spoil()?;
+            is_open = true;
+            continue;
+        };
         while let Some(at) = memchr(b'\n', text.as_bytes()) {
             let (line, rest) = text.split_at(at + 1);
             sink.push(line)?;
@@ -45,12 +54,20 @@ pub(super) fn read_lines(blocks: &mut Utf8Blocks, sink: &mut impl Sink) -> Resul
 }
 
 /// Documents between separators. After a separator at the end of the file there is no further document.
-pub(super) fn read_separated(blocks: &mut Utf8Blocks, separator: &str, sink: &mut impl Sink) -> Result<()> {
+pub(super) fn read_separated(pieces: &mut Utf8Pieces<'_>, separator: &str, sink: &mut impl Sink) -> Result<()> {
     let finder = memmem::Finder::new(separator);
     // What may be the beginning of a separator is held back until more text has come.
     let mut held = String::new();
     let mut is_open = false;
-    while let Some(text) = blocks.next()? {
+    while let Some(piece) = pieces.next()? {
+        let Piece::Text(text) = piece else {
+            // No separator goes on behind it.
+            sink.push(&held)?;
+            held.clear();
+            sink.spoil()?;
+            is_open = true;
+            continue;
+        };
         held.push_str(text);
         let mut start = 0;
         while let Some(at) = finder.find(&held.as_bytes()[start..]) {
@@ -74,50 +91,74 @@ pub(super) fn read_separated(blocks: &mut Utf8Blocks, separator: &str, sink: &mu
 }
 
 /// A document a line, in `field` of a JSON object. Lines of whitespace are passed over.
-pub(super) fn read_jsonl(blocks: &mut Utf8Blocks, path: &Path, field: &str, sink: &mut impl Sink) -> Result<()> {
-    let mut begun: Vec<u8> = Vec::new();
-    let mut line_number = 0_u64;
-    let mut take = |line: &[u8], sink: &mut _| {
-        line_number += 1;
-        take_json_line(line, path, line_number, field, sink)
-    };
-    while let Some(text) = blocks.next()? {
+pub(super) fn read_jsonl(pieces: &mut Utf8Pieces<'_>, field: &str, sink: &mut impl Sink) -> Result<()> {
+    let place = pieces.path().display().to_string();
+    let mut lines = JsonLines { place, field, line_number: 0, begun: Vec::new(), is_spoiled: false };
+    while let Some(piece) = pieces.next()? {
+        let Piece::Text(text) = piece else {
+            lines.is_spoiled = true;
+            continue;
+        };
         let mut rest = text.as_bytes();
         while let Some(at) = memchr(b'\n', rest) {
-            if begun.is_empty() {
-                take(&rest[..at], sink)?;
-            } else {
-                begun.extend_from_slice(&rest[..at]);
-                take(&begun, sink)?;
-                begun.clear();
-            }
+            lines.end(&rest[..at], sink)?;
             rest = &rest[at + 1..];
         }
-        begun.extend_from_slice(rest);
+        lines.begun.extend_from_slice(rest);
     }
-    if begun.is_empty() { Ok(()) } else { take(&begun, sink) }
+    lines.end(b"", sink)
 }
 
-fn take_json_line(line: &[u8], path: &Path, line_number: u64, field: &str, sink: &mut impl Sink) -> Result<()> {
-    if line.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(line);
-    let parsed = deserializer.deserialize_map(FieldVisitor(field)).and_then(|text| deserializer.end().map(|()| text));
-    match parsed {
-        Ok(text) => {
-            sink.push(&text)?;
-            sink.end_document()
+/// The line at hand of a JSON lines file.
+struct JsonLines<'a> {
+    place: String,
+    field: &'a str,
+    line_number: u64,
+    begun: Vec<u8>,
+    is_spoiled: bool,
+}
+
+impl JsonLines<'_> {
+    /// Takes the line that `begun` and then `rest` make up.
+    fn end(&mut self, rest: &[u8], sink: &mut impl Sink) -> Result<()> {
+        self.line_number += 1;
+        if std::mem::take(&mut self.is_spoiled) {
+            self.begun.clear();
+            sink.spoil()?;
+            return sink.end_document();
         }
-        Err(error) => {
-            let error = error.to_string();
-            // Every line is line 1 to the parser; what it says of the column stays.
-            let error = error.replace(" at line 1 column", ", at column");
-            Err(Error::Data(format!(
-                "`{}`:{line_number}: {error}\n\nhint: each line must be a JSON object with the document as a string in the field \
-                 `{field}`; another field is chosen with `field`",
-                path.display()
-            )))
+        if self.begun.is_empty() {
+            return self.take(rest, sink);
+        }
+        self.begun.extend_from_slice(rest);
+        self.take(&self.begun, sink)?;
+        self.begun.clear();
+        Ok(())
+    }
+
+    fn take(&self, line: &[u8], sink: &mut impl Sink) -> Result<()> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let field = self.field;
+        let mut deserializer = serde_json::Deserializer::from_slice(line);
+        let parsed =
+            deserializer.deserialize_map(FieldVisitor(field)).and_then(|text| deserializer.end().map(|()| text));
+        match parsed {
+            Ok(text) => {
+                sink.push(&text)?;
+                sink.end_document()
+            }
+            Err(error) => {
+                let error = error.to_string();
+                // Every line is line 1 to the parser; what it says of the column stays.
+                let error = error.replace(" at line 1 column", ", at column");
+                Err(Error::Data(format!(
+                    "`{}`:{}: {error}\n\nhint: each line must be a JSON object with the document as a string in the field \
+                     `{field}`; another field is chosen with `field`",
+                    self.place, self.line_number
+                )))
+            }
         }
     }
 }

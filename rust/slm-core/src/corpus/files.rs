@@ -1,6 +1,6 @@
-//! Paths, directories and globs to the list of files.
+//! Paths, directories, globs and lists of them to the list of files.
 
-use crate::corpus::{CorpusFile, Format};
+use crate::corpus::{CorpusFile, Format, STANDARD_INPUT};
 use crate::error::{Error, Result};
 use std::fs::{self, Metadata};
 use std::io;
@@ -10,20 +10,25 @@ use std::path::{Path, PathBuf};
 pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> {
     let mut files = Vec::new();
     for path in paths {
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => walk(Path::new(path), format, &mut files)?,
-            Ok(metadata) => files.push(file(PathBuf::from(path), &metadata, format)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '?', '[']) => {
-                expand(path, format, &mut files)?;
+        match path.strip_prefix('@') {
+            Some(list) => {
+                for path in read_list(list)?.lines().filter(|line| !line.is_empty()) {
+                    find_one(path, format, &mut files)?;
+                }
             }
-            Err(error) => return Err(Error::io(path)(error)),
+            None => find_one(path, format, &mut files)?,
         }
+    }
+    if files.iter().filter(|file| file.path == Path::new(STANDARD_INPUT)).count() > 1 {
+        return Err(Error::Config(
+            "standard input, `-`, is given more than once\n\nhint: a file of that name is `./-`".to_owned(),
+        ));
     }
     if files.is_empty() {
         let place = match paths {
             [] => "no path was given".to_owned(),
             _ => format!(
-                "nothing but hidden files in {}",
+                "nothing but hidden files or empty lists in {}",
                 paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
             ),
         };
@@ -34,18 +39,50 @@ pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> 
     Ok(files)
 }
 
+fn find_one(path: &str, format: Format, files: &mut Vec<CorpusFile>) -> Result<()> {
+    if path == STANDARD_INPUT {
+        let is_jsonl = format == Format::Jsonl;
+        files.push(CorpusFile { path: PathBuf::from(path), bytes: 0, is_jsonl, is_pipe: true });
+        return Ok(());
+    }
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => walk(Path::new(path), format, files),
+        Ok(metadata) => {
+            files.push(file(PathBuf::from(path), &metadata, format));
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '?', '[']) => {
+            expand(path, format, files)
+        }
+        Err(error) => Err(Error::io(path)(error)),
+    }
+}
+
+/// The text of a list of paths, of which there is one a line. A path in it that begins with `@` is a path like any other.
+fn read_list(path: &str) -> Result<String> {
+    let content = fs::read(path).map_err(Error::io(path))?;
+    String::from_utf8(content).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::Data(format!(
+            "`{path}` is not a list of paths: it is not UTF-8 at offset {at}\n\nhint: `@` before a path says that the file lists \
+             the paths to read, one a line; for a file whose own name begins with it, write `./@`"
+        ))
+    })
+}
+
 fn file(path: PathBuf, metadata: &Metadata, format: Format) -> CorpusFile {
     let is_jsonl = match format {
         Format::Auto => is_named_jsonl(&path),
         Format::Text => false,
         Format::Jsonl => true,
     };
-    CorpusFile { path, bytes: if metadata.is_file() { metadata.len() } else { 0 }, is_jsonl }
+    let is_pipe = !metadata.is_file();
+    CorpusFile { path, bytes: if is_pipe { 0 } else { metadata.len() }, is_jsonl, is_pipe }
 }
 
 fn is_named_jsonl(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    let name = [".gz", ".zst", ".xz"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name);
     [".jsonl", ".ndjson"].iter().any(|suffix| name.ends_with(suffix))
 }
 
@@ -150,7 +187,7 @@ mod tests {
         let path = root.path().to_str().unwrap().to_owned();
         let error = find(std::slice::from_ref(&path), Format::Auto).unwrap_err().to_string();
         assert!(
-            error.starts_with(&format!("the corpus has no files: nothing but hidden files in `{path}`")),
+            error.starts_with(&format!("the corpus has no files: nothing but hidden files or empty lists in `{path}`")),
             "{error}"
         );
         assert!(find(&[], Format::Auto).unwrap_err().to_string().contains("no path was given"));

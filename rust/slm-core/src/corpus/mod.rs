@@ -1,12 +1,16 @@
 //! The corpus: files, or documents handed over in memory, as one stream of checked UTF-8 in batches.
 //!
-//! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`documents`]
-//! (bytes to documents), [`batch`] (documents to batches).
+//! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
+//! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`] (text to documents), [`skip`] (documents to leave out),
+//! [`batch`] (documents to batches).
 
 pub mod batch;
 mod decompress;
 mod documents;
 mod files;
+mod pipe;
+mod skip;
+mod utf8;
 
 pub(crate) use batch::pretoken_too_long;
 pub use batch::{Batch, ReadSummary, Span, read_batches, read_batches_within};
@@ -18,7 +22,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// What the bytes of a file are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// By the file's name: `.jsonl` and `.ndjson` (also before `.gz` or `.zst`) are JSON lines, everything else is text.
+    /// By the file's name: `.jsonl` and `.ndjson` (also before `.gz`, `.zst` or `.xz`) are JSON lines, everything else is text.
     #[default]
     Auto,
     /// UTF-8 text.
@@ -39,10 +43,29 @@ pub enum Documents {
     Separator(String),
 }
 
+/// What becomes of bytes that are not UTF-8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InvalidUtf8 {
+    /// They are an error, which names the file and the place.
+    #[default]
+    Error,
+    /// Each sequence of them becomes U+FFFD, as in Python's `errors="replace"`.
+    Replace,
+    /// The document that has them is left out.
+    Skip,
+}
+
+/// The path that stands for standard input.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Text of a document is handed on in pieces of about this size, so that a long one needs no second copy of itself.
+const PIECE_BYTES: usize = 256 << 10;
+
 /// Which files make up a corpus, and how to read them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorpusSpec {
-    /// Files, directories (read recursively in order of names, hidden entries left out) and globs, in the order to read them.
+    /// Files, directories (read recursively in order of names, hidden entries left out), globs, lists of all these (`@list.txt`,
+    /// a path a line) and standard input (`-`), in the order to read them.
     pub paths: Vec<String>,
     /// What the files hold.
     pub format: Format,
@@ -50,11 +73,19 @@ pub struct CorpusSpec {
     pub documents: Documents,
     /// The field of a JSON line that holds the document.
     pub field: String,
+    /// What becomes of bytes that are not UTF-8.
+    pub invalid_utf8: InvalidUtf8,
 }
 
 impl Default for CorpusSpec {
     fn default() -> Self {
-        Self { paths: Vec::new(), format: Format::Auto, documents: Documents::File, field: "text".to_owned() }
+        Self {
+            paths: Vec::new(),
+            format: Format::Auto,
+            documents: Documents::File,
+            field: "text".to_owned(),
+            invalid_utf8: InvalidUtf8::Error,
+        }
     }
 }
 
@@ -67,6 +98,8 @@ pub struct CorpusFile {
     pub bytes: u64,
     /// Whether it is read as JSON lines.
     pub is_jsonl: bool,
+    /// Whether it is standard input, a pipe or something else that can be read only once.
+    pub is_pipe: bool,
 }
 
 /// Files that were found, in the order they are read.
@@ -75,14 +108,16 @@ pub struct Corpus {
     files: Vec<CorpusFile>,
     documents: Documents,
     field: String,
+    invalid_utf8: InvalidUtf8,
 }
 
 impl Corpus {
     /// Finds the files; none is opened yet.
     ///
     /// # Errors
-    /// [`Error::Io`] for a path that does not exist, or a glob that matches nothing; [`Error::Data`] where there is no file
-    /// at all; [`Error::Config`] for an empty separator or a malformed glob.
+    /// [`Error::Io`] for a path that does not exist, a list among them, or a glob that matches nothing;
+    /// [`Error::Data`] where there is no file at all, or a list is not UTF-8; [`Error::Config`] for an empty separator, a
+    /// malformed glob, or standard input given twice.
     pub fn open(spec: &CorpusSpec) -> Result<Self> {
         if spec.documents == Documents::Separator(String::new()) {
             return Err(Error::Config(
@@ -91,7 +126,8 @@ impl Corpus {
             ));
         }
         let files = files::find(&spec.paths, spec.format)?;
-        Ok(Self { files, documents: spec.documents.clone(), field: spec.field.clone() })
+        let CorpusSpec { documents, field, invalid_utf8, .. } = spec.clone();
+        Ok(Self { files, documents, field, invalid_utf8 })
     }
 
     /// The files, in the order they are read.
@@ -109,7 +145,7 @@ impl Corpus {
     /// A file whose text changed but whose size did not goes unnoticed; [`ReadSummary::fingerprint`] is of the text itself.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = Xxh3::new();
-        hasher.update(format!("{:?}\0{}", self.documents, self.field).as_bytes());
+        hasher.update(format!("{:?}\0{:?}\0{}", self.documents, self.invalid_utf8, self.field).as_bytes());
         for file in &self.files {
             hasher.update(file.path.as_os_str().as_encoded_bytes());
             hasher.update(&[0, u8::from(file.is_jsonl)]);

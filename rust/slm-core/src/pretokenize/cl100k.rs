@@ -1,4 +1,4 @@
-//! GPT-4's pattern, pretoken by pretoken.
+//! GPT-4's pattern, pretoken by pretoken. Llama 3 has the same; Qwen2's differs only in that each number stands alone.
 //!
 //! ```text
 //! (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
@@ -6,14 +6,14 @@
 
 use super::classes::{Class, Classes};
 
-/// Where the pretoken that starts at `start`, which is within `text`, ends.
+/// Where the pretoken that starts at `start`, which is within `text`, ends. At most `MAX_NUMBERS` numbers are in one.
 #[inline]
-pub(super) fn end_of_pretoken(text: &[u8], classes: Classes, start: usize) -> usize {
+pub(super) fn end_of_pretoken<const MAX_NUMBERS: usize>(text: &[u8], classes: Classes, start: usize) -> usize {
     let (class, length) = classes.at(text, start);
     let second = start + length;
     match class {
         Class::Letter => end_of_run(text, classes, second, Class::Letter),
-        Class::Number => end_of_number(text, classes, second),
+        Class::Number => end_of_numbers::<MAX_NUMBERS>(text, classes, second),
         Class::Other => {
             if text[start] == b'\''
                 && let Some(length) = contraction(&text[second..])
@@ -40,7 +40,7 @@ pub(super) fn end_of_pretoken(text: &[u8], classes: Classes, start: usize) -> us
 }
 
 /// The length of the contraction that `text`, which follows a `'`, begins with. U+017F folds to `s`, in both engines.
-fn contraction(text: &[u8]) -> Option<usize> {
+pub(super) fn contraction(text: &[u8]) -> Option<usize> {
     match text {
         [b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => Some(1),
         [b'r' | b'R' | b'v' | b'V', b'e' | b'E', ..] | [b'l' | b'L', b'l' | b'L', ..] | [0xC5, 0xBF, ..] => Some(2),
@@ -66,9 +66,9 @@ fn end_of_run(text: &[u8], classes: Classes, mut at: usize, class: Class) -> usi
     at
 }
 
-/// The end of up to two more numbers.
-fn end_of_number(text: &[u8], classes: Classes, mut at: usize) -> usize {
-    for _ in 0..2 {
+/// The end of numbers, of which the first ends at `at`.
+fn end_of_numbers<const MAX_NUMBERS: usize>(text: &[u8], classes: Classes, mut at: usize) -> usize {
+    for _ in 1..MAX_NUMBERS {
         if !is(text, classes, at, Class::Number) {
             break;
         }

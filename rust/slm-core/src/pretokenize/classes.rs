@@ -37,18 +37,23 @@ const ASCII: [Class; 128] = {
 
 /// The class of every code point: a byte each, of which a text touches the pages of its own scripts only.
 static CLASSES: LazyLock<Box<[Class]>> = LazyLock::new(|| {
-    let mut classes = vec![Class::Other; 0x11_0000].into_boxed_slice();
-    for (pattern, class) in [(r"\p{L}", Class::Letter), (r"\p{N}", Class::Number), (r"\s", Class::Space)] {
-        let hir = regex_syntax::parse(pattern).expect("these three are valid patterns");
+    table(Class::Other, &[(r"\p{L}", Class::Letter), (r"\p{N}", Class::Number), (r"\s", Class::Space)])
+});
+
+/// A table over all code points: where several of the patterns have a character, the last of them says what it is.
+pub(super) fn table<T: Copy>(other: T, patterns: &[(&str, T)]) -> Box<[T]> {
+    let mut table = vec![other; 0x11_0000].into_boxed_slice();
+    for (pattern, class) in patterns {
+        let hir = regex_syntax::parse(pattern).expect("the patterns are literals of this package");
         let HirKind::Class(HirClass::Unicode(ranges)) = hir.kind() else {
             unreachable!("each is a class of characters")
         };
         for range in ranges.ranges() {
-            classes[range.start() as usize..=range.end() as usize].fill(class);
+            table[range.start() as usize..=range.end() as usize].fill(*class);
         }
     }
-    classes
-});
+    table
+}
 
 /// The class of a character and its length in bytes; made once per scan, so that the table is looked up once.
 #[derive(Clone, Copy)]
@@ -75,7 +80,7 @@ impl Classes {
 }
 
 /// The code point and the length of the character beyond ASCII that starts at `at` in valid UTF-8.
-fn decode(text: &[u8], at: usize) -> (u32, usize) {
+pub(super) fn decode(text: &[u8], at: usize) -> (u32, usize) {
     let low = |idx: usize| u32::from(text[at + idx] & 0x3F);
     let lead = u32::from(text[at]);
     match lead {

@@ -106,6 +106,9 @@ pub struct CorpusRecord {
     pub documents: u64,
     /// What was left out, and why.
     pub skipped: Skipped,
+    /// Sequences of bytes that were not UTF-8 and became U+FFFD.
+    #[serde(default)]
+    pub replaced_sequences: u64,
     /// Identifies the text, its documents and their order.
     pub fingerprint: String,
 }
@@ -115,6 +118,9 @@ pub struct CorpusRecord {
 pub struct Skipped {
     /// Documents without text.
     pub empty: u64,
+    /// Documents with bytes that are not UTF-8.
+    #[serde(default)]
+    pub invalid_utf8: u64,
 }
 
 /// Adds the shards up by split.

@@ -1,6 +1,6 @@
 //! `training.json`: what a tokenizer was made from, and with what settings.
 
-use crate::corpus::{CorpusSpec, Documents, Format};
+use crate::corpus::{CorpusSpec, Documents, Format, InvalidUtf8};
 use crate::error::Result;
 use crate::io::checksum::hex;
 use crate::tokenizer::{Parts, Tokenizer};
@@ -51,7 +51,8 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
             "files": trained.corpus.files,
             "bytes": trained.corpus.text_bytes,
             "documents": trained.corpus.documents,
-            "skipped": {"empty": trained.corpus.empty_documents},
+            "skipped": {"empty": trained.corpus.empty_documents, "invalid_utf8": trained.corpus.invalid_documents},
+            "replaced_sequences": trained.corpus.replaced_sequences,
             "fingerprint": hex(trained.corpus.fingerprint),
         },
         "counts": {
@@ -81,5 +82,17 @@ fn corpus(spec: &CorpusSpec) -> Value {
         Documents::Line => ("line", None),
         Documents::Separator(separator) => ("separator", Some(separator)),
     };
-    json!({"paths": spec.paths, "format": format, "documents": documents, "separator": separator, "field": spec.field})
+    let invalid_utf8 = match spec.invalid_utf8 {
+        InvalidUtf8::Error => "error",
+        InvalidUtf8::Replace => "replace",
+        InvalidUtf8::Skip => "skip",
+    };
+    json!({
+        "paths": spec.paths,
+        "format": format,
+        "documents": documents,
+        "separator": separator,
+        "field": spec.field,
+        "invalid_utf8": invalid_utf8,
+    })
 }

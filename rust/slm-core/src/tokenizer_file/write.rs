@@ -60,7 +60,7 @@ pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
     };
     let pre_tokenizer = match tokenizer.pattern() {
         Pattern::Gpt2 => byte_level(false, true),
-        pattern @ Pattern::Cl100k => json!({
+        pattern => json!({
             "type": "Sequence",
             "pretokenizers": [
                 {"type": "Split", "pattern": {"Regex": pattern.regex()}, "behavior": "Isolated", "invert": false},

@@ -1,0 +1,142 @@
+//! Leaving out documents that are not all UTF-8, in bounded memory however long they are.
+//!
+//! A document is held back until it ends or has [`MAX_HELD_BYTES`]. Whether a longer one is spoiled further on is not known
+//! by then: for the first such document of a file the whole file is read once more ahead ([`Survey`]), for the numbers of
+//! its long documents that are spoiled. Files of short documents are read only once.
+
+use crate::corpus::PIECE_BYTES;
+use crate::corpus::documents::Sink;
+use crate::corpus::floor_char_boundary;
+use crate::error::{Error, Result};
+use crate::progress::Stop;
+
+/// Bytes of a document that are held back.
+pub(super) const MAX_HELD_BYTES: usize = 4 << 20;
+
+/// Which long documents of a file are spoiled, by their number; found at most once, and when first asked for.
+pub(super) type FindLongSpoiled<'a> = dyn FnMut() -> Result<Vec<u64>> + 'a;
+
+/// Passes on the documents that are text, and of the others that they are not.
+pub(super) struct Withholding<'a, S> {
+    sink: &'a mut S,
+    find_long_spoiled: &'a mut FindLongSpoiled<'a>,
+    long_spoiled: Option<Vec<u64>>,
+    held: String,
+    state: State,
+    document: u64,
+}
+
+/// What becomes of the rest of the open document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It may still turn out to be spoiled.
+    Held,
+    /// It is known to be text to its end.
+    PassedOn,
+    /// It is left out.
+    Spoiled,
+}
+
+impl<'a, S: Sink> Withholding<'a, S> {
+    pub(super) fn new(sink: &'a mut S, find_long_spoiled: &'a mut FindLongSpoiled<'a>) -> Self {
+        Self { sink, find_long_spoiled, long_spoiled: None, held: String::new(), state: State::Held, document: 0 }
+    }
+
+    fn pass_on_held(&mut self) -> Result<()> {
+        let mut rest = self.held.as_str();
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(floor_char_boundary(rest, PIECE_BYTES));
+            self.sink.push(piece)?;
+            rest = after;
+        }
+        self.held.clear();
+        Ok(())
+    }
+
+    fn is_long_spoiled(&mut self) -> Result<bool> {
+        let spoiled = match self.long_spoiled.take() {
+            Some(spoiled) => spoiled,
+            None => (self.find_long_spoiled)()?,
+        };
+        let is_spoiled = spoiled.binary_search(&self.document).is_ok();
+        self.long_spoiled = Some(spoiled);
+        Ok(is_spoiled)
+    }
+}
+
+impl<S: Sink> Sink for Withholding<'_, S> {
+    fn push(&mut self, text: &str) -> Result<()> {
+        match self.state {
+            State::Spoiled => return Ok(()),
+            State::PassedOn => return self.sink.push(text),
+            State::Held => self.held.push_str(text),
+        }
+        if self.held.len() <= MAX_HELD_BYTES {
+            return Ok(());
+        }
+        if self.is_long_spoiled()? {
+            self.state = State::Spoiled;
+            self.held.clear();
+            return Ok(());
+        }
+        self.state = State::PassedOn;
+        self.pass_on_held()
+    }
+
+    fn spoil(&mut self) -> Result<()> {
+        if self.state == State::PassedOn {
+            return Err(Error::Data("a file of the corpus was changed while it was read".into()));
+        }
+        self.state = State::Spoiled;
+        self.held.clear();
+        Ok(())
+    }
+
+    fn end_document(&mut self) -> Result<()> {
+        match self.state {
+            State::Held => self.pass_on_held()?,
+            State::PassedOn => {}
+            State::Spoiled => self.sink.spoil()?,
+        }
+        self.state = State::Held;
+        self.document += 1;
+        self.sink.end_document()
+    }
+}
+
+/// Numbers the documents of a file and notes those that are spoiled behind their first [`MAX_HELD_BYTES`].
+pub(super) struct Survey<'a> {
+    /// The documents noted, in ascending order: at most one for each [`MAX_HELD_BYTES`] of text.
+    pub long_spoiled: Vec<u64>,
+    stop: &'a Stop,
+    document: u64,
+    bytes: u64,
+    is_spoiled: bool,
+}
+
+impl<'a> Survey<'a> {
+    pub(super) fn new(stop: &'a Stop) -> Self {
+        Self { long_spoiled: Vec::new(), stop, document: 0, bytes: 0, is_spoiled: false }
+    }
+}
+
+impl Sink for Survey<'_> {
+    fn push(&mut self, text: &str) -> Result<()> {
+        self.bytes += text.len() as u64;
+        self.stop.check()
+    }
+
+    fn spoil(&mut self) -> Result<()> {
+        if !self.is_spoiled && self.bytes > MAX_HELD_BYTES as u64 {
+            self.long_spoiled.push(self.document);
+        }
+        self.is_spoiled = true;
+        Ok(())
+    }
+
+    fn end_document(&mut self) -> Result<()> {
+        (self.bytes, self.is_spoiled) = (0, false);
+        self.document += 1;
+        Ok(())
+    }
+}
