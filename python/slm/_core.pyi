@@ -9,7 +9,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["Corpus", "Progress", "Tokenizer", "build_shards", "file_checksum", "train_tokenizer"]
+__all__ = [
+    "Corpus",
+    "Progress",
+    "Tokenizer",
+    "build_shards",
+    "default_memory_limit",
+    "file_checksum",
+    "is_in_memory",
+    "train_tokenizer",
+]
 
 @final
 class Corpus:
@@ -183,11 +192,21 @@ def build_shards(
     Builds a shard directory; false if it held the same shards already.
     """
 
+def default_memory_limit() -> int:
+    """
+    A quarter of the memory of the machine or the container, at least 64 MiB and at most 4 GiB; in bytes.
+    """
+
 def file_checksum(
     path: str | PathLike[str], *, progress: collections.abc.Callable[[Progress], object] | None = None
 ) -> str:
     """
     The checksum of a whole file as manifests carry it: XXH3-64 in 16 hexadecimal digits.
+    """
+
+def is_in_memory(directory: str | PathLike[str]) -> bool:
+    """
+    Whether files in a directory live in memory, as on tmpfs.
     """
 
 def train_tokenizer(
@@ -200,6 +219,9 @@ def train_tokenizer(
     max_token_length: SupportsIndex | None,
     initial_alphabet: bool,
     num_threads: SupportsIndex,
+    memory_limit: SupportsIndex,
+    spill_dir: str | PathLike[str],
+    max_spill: SupportsIndex | None,
     progress: collections.abc.Callable[[Progress], object] | None = None,
 ) -> Tokenizer:
     """

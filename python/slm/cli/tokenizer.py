@@ -55,6 +55,9 @@ def train(
             max_token_length=settings.max_token_length,
             initial_alphabet=settings.initial_alphabet,
             num_threads=settings.num_threads,
+            memory_limit=settings.memory_limit,
+            spill_dir=settings.spill_dir,
+            max_spill=settings.max_spill,
             progress=on_progress,
             out=settings.out,
         )
@@ -197,6 +200,8 @@ def _summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
         f"           {left_out(corpus['skipped'], corpus['replaced_sequences'])}",
         f"time       {seconds['count']:.1f}s counting, {seconds['merge']:.1f}s merging",
     ]
+    if record["spilled_bytes"]:
+        lines.append(f"spilled    {record['spilled_bytes']:,} bytes, {record['passes']} passes over the counts")
     if tokenizer.vocab_size < settings.vocab_size:
         lines.append(f"note       the corpus has no more pairs, so {settings.vocab_size:,} tokens were not reached")
     return "\n".join([*lines, "", f"slm tokenizer inspect {settings.out}", f"slm tokenizer encode {settings.out} TEXT"])

@@ -5,13 +5,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
 
 from slm.config.overrides import apply_overrides
 from slm.config.problems import Places, describe, show
 from slm.config.yaml_reader import MAX_BYTES, YamlDocument, read_yaml, too_large
 from slm.config.yaml_writer import write_yaml
 from slm.errors import ConfigError
+from slm.sizes import parse_size
+
+
+def _read_size(size: object) -> object:
+    if not isinstance(size, str):
+        return size
+    try:
+        return parse_size(size, "it")
+    except ConfigError:
+        raise ValueError(f"{size!r} is not a size: give a number of bytes or text such as `256MiB` or `1GiB`") from None
+
 
 FilePath = Annotated[Path, Strict(False)]
 """A path, given as text; a relative one starts from the working directory, not from the config file."""
@@ -21,6 +32,10 @@ TextTuple = Annotated[tuple[str, ...], Strict(False)]
 
 NumThreads = Annotated[int, Field(ge=1, le=1024)]
 """How many threads a stage may use."""
+
+
+Size = Annotated[int, Field(ge=0), BeforeValidator(_read_size)]
+"""Bytes, in YAML as a number or as text such as `256MiB` or `1GiB`."""
 
 
 class Config(BaseModel):

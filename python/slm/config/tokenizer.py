@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from slm.config.base import Config, FilePath, NumThreads, TextTuple
+from slm.config.base import Config, FilePath, NumThreads, Size, TextTuple
 
 
 class CorpusConfig(Config):
@@ -70,6 +70,18 @@ class TokenizerConfig(Config):
 
     num_threads: NumThreads | None = None
     """Threads that count. None: one for each core. The result is the same for any number."""
+
+    memory_limit: Annotated[Size, Field(ge=64 << 20)] | None = None
+    """Memory for counting and merging, in bytes or as `256MiB`. None: a quarter of the machine's, at most 4 GiB.
+
+    At least 64 MiB; reading takes up to 8 MiB a thread besides. The result is the same for any limit.
+    """
+
+    spill_dir: FilePath | None = None
+    """Directory for what does not fit into memory; emptied at the end. None: the one that `out` is in."""
+
+    max_spill: Size | None = None
+    """Most bytes that may be on disk in `spill_dir` at a time, in bytes or as `20GiB`. None: no limit."""
 
     out: FilePath
     """Directory of the tokenizer; made if missing, replaced as a whole when done."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from slm import _core
+from slm.tokenizer.bounds import resolve_bounds
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Tokenizer
@@ -23,13 +24,17 @@ def train_tokenizer(
     max_token_length: int | None = None,
     initial_alphabet: bool = True,
     num_threads: int | None = None,
+    memory_limit: int | str | None = None,
+    spill_dir: PathLike | None = None,
+    max_spill: int | str | None = None,
     progress: "Callable[[_core.Progress], object] | None" = None,
     out: PathLike | None = None,
 ) -> Tokenizer:
     """Learn a byte-level BPE tokenizer.
 
     Merges and ids are those of Hugging Face's `BpeTrainer` on the same documents. Special tokens in the corpus are
-    ordinary text. The result does not depend on `num_threads`.
+    ordinary text. The result does not depend on `num_threads` or `memory_limit`. What does not fit into memory
+    goes to a directory in `spill_dir`, which is removed at the end, and after a kill by the next run there.
 
     Args:
         corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`. Files may be
@@ -51,6 +56,11 @@ def train_tokenizer(
             two bytes always. None: no limit.
         initial_alphabet: Whether all 256 bytes are tokens, so that every text can be encoded.
         num_threads: Threads that count; all cores of this process if None.
+        memory_limit: Memory for counting and merging, in bytes or as text such as `256MiB` or `1GiB`; 64 MiB at least.
+            Reading takes up to 8 MiB a thread besides. None: a quarter of the machine's or the container's memory, at
+            most 4 GiB.
+        spill_dir: Directory to spill to. None: the one that `out` is in, or else the one for temporary files.
+        max_spill: Most bytes that may be spilled at a time, as `memory_limit`. None: no limit.
         progress: Called about twenty times a second from this thread; an exception in it stops the training.
         out: Directory to save the tokenizer in.
 
@@ -58,9 +68,15 @@ def train_tokenizer(
         The tokenizer, with a record of its making in `training`.
 
     Raises:
-        ConfigError: A setting is out of range, such as a `vocab_size` below special tokens and alphabet.
+        ConfigError: A setting is out of range, such as a `vocab_size` below special tokens and alphabet; a stretch of
+            text that the pattern does not split is longer than 1 MiB and a 64th of `memory_limit`; `max_spill` is
+            used up.
         DataError: The corpus has no text, or a file is not UTF-8, malformed or cut off.
         FileNotFoundError: A path does not exist.
+        OSError: A file cannot be read, or the disk to spill to is full.
+
+    Warns:
+        SlmWarning: The directory to spill to lives in memory.
 
     Example:
         >>> tok = train_tokenizer(iter(["to be or not to be"]), vocab_size=260)
@@ -70,6 +86,7 @@ def train_tokenizer(
     found = open_corpus(
         corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
     )
+    bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)
     core = _core.train_tokenizer(
         found,
         vocab_size=vocab_size,
@@ -79,6 +96,9 @@ def train_tokenizer(
         max_token_length=max_token_length,
         initial_alphabet=initial_alphabet,
         num_threads=num_threads or default_num_threads(),
+        memory_limit=bounds.memory_limit,
+        spill_dir=bounds.spill_dir,
+        max_spill=bounds.max_spill,
         progress=progress,
     )
     tokenizer = Tokenizer(core)

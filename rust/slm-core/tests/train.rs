@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use slm_core::byte_chars::{bytes_in_char_order, bytes_of_chars};
 use slm_core::corpus::Source;
-use slm_core::count::PretokenCounts;
+use slm_core::count::{Bounds, PretokenCounts};
 use slm_core::error::Error;
 use slm_core::pretokenize::Pattern;
 use slm_core::train::{TrainOptions, train, train_on_counts};
@@ -77,7 +77,7 @@ fn learn(counts: &Counts, options: &TrainOptions) -> (Vec<(u32, u32, u32)>, usiz
     for (pretoken, &count) in counts {
         table.add(pretoken, count);
     }
-    let (vocab, merges) = train_on_counts(&table, options, &mut |_| ControlFlow::Continue(())).expect("it trains");
+    let (vocab, merges) = train_on_counts(table, options, &mut |_| ControlFlow::Continue(())).expect("it trains");
     (merges.into_iter().map(|merge| (merge.left, merge.right, merge.produced)).collect(), vocab.len())
 }
 
@@ -132,6 +132,75 @@ proptest! {
     fn training_equals_the_naive_trainer((counts, options) in small_corpora()) {
         prop_assert_eq!(learn(&counts, &options), naive(&counts, &options));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn training_equals_the_naive_trainer_within_any_memory(
+        (counts, options) in small_corpora(), memory_bytes in prop_oneof![0..20_000_usize, 200..3000_usize], num_threads in 1..3_usize
+    ) {
+        let spill_dir = tempfile::tempdir().expect("it is made");
+        let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
+        let bounded = TrainOptions { bounds: Some(bounds), num_threads, ..options.clone() };
+        prop_assert_eq!(learn(&counts, &bounded), naive(&counts, &options));
+        prop_assert_eq!(std::fs::read_dir(spill_dir.path()).expect("it is there").count(), 0);
+    }
+}
+
+/// Text of words that are mostly different, with some frequent ones between them.
+fn text_of_words(num_words: u64) -> String {
+    let mut state = 7_u64;
+    let mut text = String::new();
+    for number in 0..num_words {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let word = if number % 3 == 0 { (state >> 40) % 300 } else { state >> 33 };
+        let letters: String = (0..=word % 9).map(|at| char::from(b'a' + (word >> (at * 3) & 15) as u8)).collect();
+        text.push(' ');
+        text.push_str(&letters);
+        if word % 17 == 0 {
+            text.push_str("\u{8a9e}\u{8a9e}".repeat((word % 5) as usize).as_str());
+        }
+    }
+    text
+}
+
+#[test]
+fn training_within_bounds_equals_training_without() {
+    let text = text_of_words(20_000);
+    let trained = |options: &TrainOptions| {
+        let mut documents = Some(vec![text.clone(); 2]);
+        let source = Source::Memory(Box::new(move || Ok(documents.take())));
+        train(source, options, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let free = TrainOptions { vocab_size: 1500, ..TrainOptions::default() };
+    let expected = trained(&free);
+    let mut passes = Vec::new();
+    for (memory_bytes, num_threads) in [(200_000, 1), (400_000, 2), (800_000, 3), (64 << 20, 2)] {
+        let spill_dir = tempfile::tempdir().unwrap();
+        let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
+        let bounded = trained(&TrainOptions { bounds: Some(bounds), num_threads, ..free.clone() });
+        assert_eq!(bounded.merges, expected.merges, "{memory_bytes}");
+        assert_eq!((bounded.counts, bounded.corpus), (expected.counts, expected.corpus));
+        assert!(bounded.vocab.iter().eq(expected.vocab.iter()));
+        assert_eq!(bounded.spilled_bytes > 0, memory_bytes < 64 << 20);
+        passes.push(bounded.passes);
+        assert_eq!(std::fs::read_dir(spill_dir.path()).unwrap().count(), 0);
+    }
+    assert!(passes.is_sorted_by(|more, fewer| more >= fewer) && passes[0] > 1, "{passes:?}");
+    assert_eq!(passes[3], 1);
+}
+
+#[test]
+fn too_little_space_to_spill_is_refused_and_leaves_nothing() {
+    let spill_dir = tempfile::tempdir().unwrap();
+    let bounds =
+        Bounds { memory_bytes: 100_000, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: Some(10_000) };
+    let options = TrainOptions { bounds: Some(bounds), ..options(500) };
+    let error = of_documents(&[&text_of_words(30_000)], &options).unwrap_err();
+    assert!(matches!(&error, Error::Config(message) if message.starts_with("`max_spill` is 10000 bytes")), "{error}");
+    assert_eq!(std::fs::read_dir(spill_dir.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -21,5 +21,5 @@ mod _core {
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
-    use crate::train::train_tokenizer;
+    use crate::train::{default_memory_limit, is_in_memory, train_tokenizer};
 }

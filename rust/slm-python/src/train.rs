@@ -5,14 +5,17 @@ use crate::error::guarded;
 use crate::interruptible::interruptible;
 use crate::tokenizer::Tokenizer;
 use pyo3::prelude::*;
+use slm_core::count::Bounds;
+use slm_core::io::{memory, spill};
 use slm_core::train::TrainOptions;
 use slm_core::{tokenizer_file, train};
+use std::path::PathBuf;
 
 /// Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
 #[pyfunction]
 #[pyo3(signature = (
     corpus, *, vocab_size, pattern, special_tokens, min_frequency, max_token_length, initial_alphabet, num_threads,
-    progress: "collections.abc.Callable[[Progress], object] | None"=None
+    memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
@@ -25,9 +28,13 @@ pub fn train_tokenizer(
     max_token_length: Option<usize>,
     initial_alphabet: bool,
     num_threads: usize,
+    memory_limit: u64,
+    spill_dir: PathBuf,
+    max_spill: Option<u64>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Tokenizer> {
     let pattern = guarded(py, || pattern.parse())?;
+    let bounds = guarded(py, || Bounds::new(memory_limit, spill_dir, max_spill))?;
     let options = TrainOptions {
         vocab_size,
         pattern,
@@ -36,6 +43,7 @@ pub fn train_tokenizer(
         special_tokens,
         initial_alphabet,
         num_threads,
+        bounds: Some(bounds),
     };
     corpus.with_source(py, |source| {
         interruptible(py, progress.as_ref(), |callback| {
@@ -43,4 +51,16 @@ pub fn train_tokenizer(
             tokenizer_file::of_training(trained, &options, corpus.spec()).map(Tokenizer)
         })
     })
+}
+
+/// A quarter of the memory of the machine or the container, at least 64 MiB and at most 4 GiB; in bytes.
+#[pyfunction]
+pub fn default_memory_limit() -> u64 {
+    memory::default_limit()
+}
+
+/// Whether files in a directory live in memory, as on tmpfs.
+#[pyfunction]
+pub fn is_in_memory(directory: PathBuf) -> bool {
+    spill::is_in_memory(&directory)
 }

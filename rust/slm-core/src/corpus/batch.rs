@@ -82,7 +82,21 @@ pub fn read_batches(
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
-    let mut batcher = Batcher::new(pattern, stop, emit);
+    read_batches_within(source, pattern, usize::MAX, stop, emit)
+}
+
+/// As [`read_batches`], but a stretch without a safe cut has at most about `max_stretch_bytes`.
+///
+/// # Errors
+/// Those of [`read_batches`]; [`Error::Config`] for a longer stretch.
+pub fn read_batches_within(
+    source: Source<'_>,
+    pattern: Pattern,
+    max_stretch_bytes: usize,
+    stop: &Stop,
+    emit: &mut dyn FnMut(Batch) -> Result<()>,
+) -> Result<ReadSummary> {
+    let mut batcher = Batcher::new(pattern, max_stretch_bytes, stop, emit);
     match source {
         Source::Files(corpus) => read_files(corpus, &mut batcher)?,
         Source::Memory(mut next) => {
@@ -120,6 +134,16 @@ fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
         batcher.summary.files += 1;
     }
     Ok(())
+}
+
+/// A stretch of text that the pattern does not split, and that is longer than the memory limit allows.
+pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
+    let begin: String = text.chars().take(40).collect();
+    Error::Config(format!(
+        "a stretch of text that the pattern does not split has {} bytes or more, `memory_limit` allows {max_bytes}; it begins with \
+         {begin:?}\n\nhint: raise `memory_limit`, or break up text without whitespace before training",
+        text.len()
+    ))
 }
 
 fn read_text(pieces: &mut Utf8Pieces<'_>, documents: &Documents, sink: &mut impl Sink) -> Result<()> {
@@ -160,6 +184,7 @@ struct Batcher<'a> {
     is_spoiled: bool,
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
     full_at: usize,
+    max_stretch_bytes: usize,
     bytes_read: Rc<Cell<u64>>,
     bytes_reported: u64,
     summary: ReadSummary,
@@ -167,7 +192,12 @@ struct Batcher<'a> {
 }
 
 impl<'a> Batcher<'a> {
-    fn new(pattern: Pattern, stop: &'a Stop, emit: &'a mut dyn FnMut(Batch) -> Result<()>) -> Self {
+    fn new(
+        pattern: Pattern,
+        max_stretch_bytes: usize,
+        stop: &'a Stop,
+        emit: &'a mut dyn FnMut(Batch) -> Result<()>,
+    ) -> Self {
         Self {
             pattern,
             stop,
@@ -178,6 +208,7 @@ impl<'a> Batcher<'a> {
             document_bytes: 0,
             is_spoiled: false,
             full_at: BATCH_BYTES,
+            max_stretch_bytes,
             bytes_read: Rc::default(),
             bytes_reported: 0,
             summary: ReadSummary::default(),
@@ -200,6 +231,8 @@ impl<'a> Batcher<'a> {
             self.hand_on(end)
         } else if self.document_start > 0 {
             self.hand_on(self.document_start)
+        } else if self.batch.text.len() > self.max_stretch_bytes {
+            Err(pretoken_too_long(&self.batch.text, self.max_stretch_bytes))
         } else {
             // One long pretoken, so far: look again at twice the length, so that the searches add up to the length only.
             self.full_at = 2 * self.batch.text.len();

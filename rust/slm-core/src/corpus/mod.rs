@@ -12,7 +12,8 @@ mod pipe;
 mod skip;
 mod utf8;
 
-pub use batch::{Batch, ReadSummary, Span, read_batches};
+pub(crate) use batch::pretoken_too_long;
+pub use batch::{Batch, ReadSummary, Span, read_batches, read_batches_within};
 
 use crate::error::{Error, Result};
 use std::path::PathBuf;

@@ -2,19 +2,30 @@
 //!
 //! The calling thread reads; workers cut batches into pretokens and count them in a table each, so they share nothing. The
 //! tables are added up at the end: sums do not depend on who counted what.
+//!
+//! Within bounds a worker whose table is full spills it as a sorted run, all but its most frequent pretokens, and the runs are
+//! added up in the end. Read in this order: this file, [`table`], [`runs`] (how a run is stored), [`sorted`] (runs to one).
 
+mod bounds;
+mod runs;
+mod sorted;
 mod table;
 
+pub use bounds::Bounds;
+pub use sorted::SortedCounts;
 pub use table::PretokenCounts;
 
-use crate::corpus::{Batch, ReadSummary, Source, read_batches};
+use crate::corpus::{Batch, ReadSummary, Source, pretoken_too_long, read_batches_within};
 use crate::error::{Error, Result};
+use crate::io::spill::Spill;
 use crate::pretokenize::Pattern;
 use crate::progress::Stop;
 use crossbeam_channel::{Receiver, bounded};
+use sorted::Runs;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// How far counting has come; read by the thread that reports.
 #[derive(Debug, Default)]
@@ -25,58 +36,157 @@ pub struct CountProgress {
     pub text_bytes: AtomicU64,
 }
 
+/// The pretokens of a corpus in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountSummary {
+    /// Different pretokens.
+    pub unique_pretokens: u64,
+    /// Bytes of the different pretokens.
+    pub unique_bytes: u64,
+    /// Pretokens in all.
+    pub pretokens: u64,
+    /// Identifies the counts, in whatever order they were made.
+    pub fingerprint: u64,
+}
+
+impl CountSummary {
+    /// Of a table.
+    pub fn new(counts: &PretokenCounts) -> Self {
+        let mut summary = Self::default();
+        counts.for_each(|pretoken, count| summary.add(pretoken, count));
+        summary
+    }
+
+    fn add(&mut self, pretoken: &[u8], count: u64) {
+        self.unique_pretokens += 1;
+        self.unique_bytes += pretoken.len() as u64;
+        self.pretokens += count;
+        self.fingerprint = self.fingerprint.wrapping_add(xxh3_64_with_seed(pretoken, count));
+    }
+}
+
+/// The counts of a corpus, wherever they are.
+pub enum Counted<'a> {
+    /// In memory, in no order.
+    Table(PretokenCounts),
+    /// On disk, sorted.
+    Sorted(Box<SortedCounts<'a>>),
+}
+
 /// Counts every pretoken of a corpus with `num_threads` workers.
 ///
-/// Memory is a table a worker, which grows with the number of different pretokens, and three batches a worker.
+/// Memory is a table a worker, which grows with the number of different pretokens, and three batches a worker. Together the
+/// tables stay within `memory_bytes`, where that is given, by spilling.
 ///
 /// # Errors
-/// Those of [`read_batches`]; [`Error::Interrupted`] when `stop` is requested.
-pub fn count(
+/// Those of [`read_batches_within`]; [`Error::Config`] for a pretoken too long for the memory, and those of
+/// [`Spill::create`] and of writing there; [`Error::Interrupted`] when `stop` is requested.
+pub fn count<'a>(
     source: Source<'_>,
     pattern: Pattern,
     num_threads: usize,
+    within: Option<(usize, &'a Spill)>,
     stop: &Stop,
     progress: &CountProgress,
-) -> Result<(PretokenCounts, ReadSummary)> {
-    thread::scope(|scope| {
+) -> Result<(Counted<'a>, ReadSummary)> {
+    let memory_bytes = within.map_or(usize::MAX, |(memory_bytes, _)| memory_bytes);
+    let runs = within.map(|(_, spill)| Runs::new(spill));
+    let worker = Worker {
+        pattern,
+        // What is left is for the frequent pretokens while the others are sorted, and for blocks that are written.
+        table_bytes: memory_bytes / num_threads / 16 * 13,
+        max_pretoken_bytes: max_pretoken_bytes(memory_bytes),
+        runs: runs.as_ref(),
+        stop,
+        progress,
+    };
+    let (tables, read) = thread::scope(|scope| {
         let (batches, to_count) = bounded::<Batch>(2 * num_threads);
         let workers: Vec<_> = (0..num_threads)
             .map(|_| {
-                let to_count = to_count.clone();
-                scope.spawn(move || count_batches(&to_count, pattern, stop, progress))
+                let (worker, to_count) = (&worker, to_count.clone());
+                scope.spawn(move || worker.count(&to_count))
             })
             .collect();
         drop(to_count);
-        // Workers end early only when asked to stop, and then so does the reader.
-        let read =
-            read_batches(source, pattern, stop, &mut |batch| batches.send(batch).map_err(|_| Error::Interrupted));
+        let max_stretch_bytes = worker.max_pretoken_bytes.saturating_mul(4);
+        let read = read_batches_within(source, pattern, max_stretch_bytes, stop, &mut |batch| {
+            batches.send(batch).map_err(|_| Error::Interrupted)
+        });
         drop(batches);
         let tables: Vec<_> =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
-        let read = read?;
+        // Where a worker fails the reader finds nobody to hand on to: what the worker says comes first.
         let tables = tables.into_iter().collect::<Result<Vec<_>>>()?;
-        Ok((add_up(tables), read))
-    })
+        Ok((tables, read?))
+    })?;
+    // Adding up takes as much again as the tables have.
+    let allocated_bytes: usize = tables.iter().map(PretokenCounts::allocated_bytes).sum();
+    let counted = match (within, runs) {
+        (Some((memory_bytes, spill)), Some(runs)) if !runs.is_empty() || allocated_bytes > memory_bytes / 2 => {
+            spill_all(tables, &runs, stop)?;
+            Counted::Sorted(Box::new(SortedCounts::of_runs(runs.into_runs(), memory_bytes / 2, spill, stop)?))
+        }
+        _ => Counted::Table(add_up(tables)),
+    };
+    Ok((counted, read))
 }
 
-fn count_batches(
-    batches: &Receiver<Batch>,
+/// The longest pretoken that is taken where there are `memory_bytes`: encoding one takes some thirty times its bytes.
+fn max_pretoken_bytes(memory_bytes: usize) -> usize {
+    (memory_bytes / 64).max(1 << 20)
+}
+
+/// What the threads that count have in common.
+struct Worker<'a> {
     pattern: Pattern,
-    stop: &Stop,
-    progress: &CountProgress,
-) -> Result<PretokenCounts> {
-    let mut counts = PretokenCounts::default();
-    for batch in batches {
-        for &span in &batch.spans {
-            stop.check()?;
-            pattern.for_each_range(batch.str(span), |start, end| {
-                counts.add_range(batch.text.as_bytes(), span.start + start, span.start + end);
-            });
+    table_bytes: usize,
+    max_pretoken_bytes: usize,
+    runs: Option<&'a Runs<'a>>,
+    stop: &'a Stop,
+    progress: &'a CountProgress,
+}
+
+impl Worker<'_> {
+    fn count(&self, batches: &Receiver<Batch>) -> Result<PretokenCounts> {
+        let mut counts = PretokenCounts::within(self.table_bytes);
+        let mut outcome = Ok(());
+        for batch in batches {
+            for &span in &batch.spans {
+                self.stop.check()?;
+                self.pattern.for_each_range(batch.str(span), |start, end| {
+                    let (start, end) = (span.start + start, span.start + end);
+                    counts.add_range(batch.text.as_bytes(), start, end);
+                    if (counts.is_full() || end - start > self.max_pretoken_bytes) && outcome.is_ok() {
+                        outcome = self.make_room(&mut counts, &batch.text[start..end]);
+                    }
+                });
+                std::mem::replace(&mut outcome, Ok(()))?;
+            }
+            self.progress.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
+            self.progress.text_bytes.fetch_add(batch.text.len() as u64, Ordering::Relaxed);
         }
-        progress.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
-        progress.text_bytes.fetch_add(batch.text.len() as u64, Ordering::Relaxed);
+        Ok(counts)
     }
-    Ok(counts)
+
+    #[cold]
+    fn make_room(&self, counts: &mut PretokenCounts, last: &str) -> Result<()> {
+        if last.len() > self.max_pretoken_bytes {
+            return Err(pretoken_too_long(last, self.max_pretoken_bytes));
+        }
+        self.runs.map_or(Ok(()), |runs| runs.spill(counts, true, self.stop))
+    }
+}
+
+fn spill_all(tables: Vec<PretokenCounts>, runs: &Runs<'_>, stop: &Stop) -> Result<()> {
+    thread::scope(|scope| {
+        let spilling: Vec<_> = tables
+            .into_iter()
+            .filter(|table| !table.is_empty())
+            .map(|mut table| scope.spawn(move || runs.spill(&mut table, false, stop)))
+            .collect();
+        spilling.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Adds tables up in pairs, in parallel.
@@ -99,8 +209,9 @@ mod tests {
     fn count_text(documents: &[&str], num_threads: usize) -> Vec<(Vec<u8>, u64)> {
         let mut left = Some(documents.iter().map(|&document| document.to_owned()).collect());
         let source = Source::Memory(Box::new(move || Ok(left.take())));
-        let (counts, _) =
-            count(source, Pattern::Gpt2, num_threads, &Stop::default(), &CountProgress::default()).unwrap();
+        let (counted, _) =
+            count(source, Pattern::Gpt2, num_threads, None, &Stop::default(), &CountProgress::default()).unwrap();
+        let Counted::Table(counts) = counted else { panic!("nothing was to be spilled") };
         let mut found = Vec::new();
         counts.for_each(|pretoken, count| found.push((pretoken.to_vec(), count)));
         found.sort_unstable();
@@ -127,7 +238,40 @@ mod tests {
         let stop = Stop::default();
         stop.request();
         let source = Source::Memory(Box::new(|| Ok(Some(vec!["text ".repeat(1 << 20)]))));
-        let outcome = count(source, Pattern::Gpt2, 2, &stop, &CountProgress::default());
+        let outcome = count(source, Pattern::Gpt2, 2, None, &stop, &CountProgress::default());
         assert!(matches!(outcome, Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn counts_that_are_spilled_are_the_same() {
+        let words: Vec<_> = (0..200_000_u64).map(|number| format!(" {:x}", number * number % 70_001 * 7919)).collect();
+        let text = words.concat();
+        let mut expected = PretokenCounts::default();
+        Pattern::Gpt2.for_each_range(&text, |start, end| expected.add_range(text.as_bytes(), start, end));
+        let parent = tempfile::tempdir().unwrap();
+        for num_threads in [1, 3] {
+            let spill = Spill::new(parent.path(), None);
+            let mut left = Some(vec![text.clone()]);
+            let source = Source::Memory(Box::new(move || Ok(left.take())));
+            let within = Some((1 << 20, &spill));
+            let (counted, _) =
+                count(source, Pattern::Gpt2, num_threads, within, &Stop::default(), &CountProgress::default()).unwrap();
+            let Counted::Sorted(sorted) = counted else { panic!("it was too much for the memory") };
+            assert_eq!(sorted.summary(), CountSummary::new(&expected));
+        }
+    }
+
+    #[test]
+    fn a_pretoken_too_long_for_the_memory_is_refused_with_its_beginning() {
+        let parent = tempfile::tempdir().unwrap();
+        for length in [3 << 19, 9 << 20] {
+            let spill = Spill::new(parent.path(), None);
+            let mut left = Some(vec!["x".repeat(length)]);
+            let source = Source::Memory(Box::new(move || Ok(left.take())));
+            let within = Some((1 << 20, &spill));
+            let outcome = count(source, Pattern::Gpt2, 1, within, &Stop::default(), &CountProgress::default());
+            let Err(Error::Config(message)) = outcome else { panic!("it was taken") };
+            assert!(message.contains("begins with \"xxxx"), "{message}");
+        }
     }
 }

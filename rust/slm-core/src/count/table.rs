@@ -3,6 +3,7 @@
 //! Nearly all occurrences are of short pretokens, so those live in the table itself: 15 bytes and a length make two words, which
 //! one comparison tells apart and one multiplication hashes, and no pointer is followed. Longer ones are in an arena.
 
+use crate::error::Result;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -53,6 +54,11 @@ impl Key {
         }
     }
 
+    /// Numbers that sort as the pretokens do: byte by byte, and what another one begins with comes before it.
+    fn in_order(self) -> (u64, u64) {
+        (self.low.swap_bytes(), self.high.swap_bytes())
+    }
+
     fn bytes(self) -> ([u8; 16], usize) {
         ((u128::from(self.high) << 64 | u128::from(self.low)).to_le_bytes(), (self.high >> 56) as usize)
     }
@@ -71,19 +77,57 @@ struct Long {
 }
 
 /// How often each pretoken occurs. Counts are 64 bits wide and are taken not to overflow.
-#[derive(Default)]
+///
+/// A table with a limit does not grow beyond it: it says that it is full, and whoever adds to it then makes room at once.
 pub struct PretokenCounts {
     /// Open addressing with linear probing; the length is a power of two, or 0 before the first pretoken.
     slots: Vec<Slot>,
     /// Slots in use.
     used: usize,
+    /// Slots in use at which the table grows, or is full.
+    full_at: usize,
     /// How far a hash is shifted to become a place in `slots`.
     shift: u32,
     long: HashTable<Long>,
     arena: Vec<u8>,
+    longest: usize,
+    max_bytes: usize,
+    is_full: bool,
+}
+
+impl Default for PretokenCounts {
+    fn default() -> Self {
+        Self::within(usize::MAX)
+    }
 }
 
 impl PretokenCounts {
+    /// A table that is full before it takes more than about `max_bytes` of memory, the work space of sorting it included.
+    pub fn within(max_bytes: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            used: 0,
+            full_at: 0,
+            shift: 0,
+            long: HashTable::new(),
+            arena: Vec::new(),
+            longest: SHORT_BYTES,
+            max_bytes,
+            is_full: false,
+        }
+    }
+
+    /// Whether nothing more should be added before room is made.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Bytes of the longest pretoken that was ever in the table, or 15 if none was longer.
+    pub fn longest_bytes(&self) -> usize {
+        self.longest
+    }
+
     /// Counts `count` more of a pretoken.
     pub fn add(&mut self, pretoken: &[u8], count: u64) {
         if pretoken.is_empty() || count == 0 {
@@ -108,7 +152,7 @@ impl PretokenCounts {
 
     #[inline]
     fn add_short(&mut self, key: Key, count: u64) {
-        if self.used * 2 >= self.slots.len() {
+        if self.used >= self.full_at {
             self.grow();
         }
         let mask = self.slots.len() - 1;
@@ -129,17 +173,29 @@ impl PretokenCounts {
         }
     }
 
+    /// Doubles the slots at half of them in use, or lets them fill to three quarters where memory does not allow that.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
-        let length = (self.slots.len() * 2).max(1 << 12);
-        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); length]);
+        let least = (self.max_bytes / 64).clamp(16, 1 << 12).next_power_of_two();
+        let length = (self.slots.len() * 2).max(least);
+        let in_use = self.slots.len();
+        let bytes_while_growing = (length + self.used) * size_of::<Slot>() + self.long_bytes();
+        if bytes_while_growing > self.max_bytes && in_use > 0 && self.used < in_use / 16 * 15 {
+            self.is_full = self.used >= in_use / 4 * 3;
+            self.full_at = if self.is_full { in_use / 16 * 15 } else { in_use / 4 * 3 };
+            return;
+        }
+        // What is in use moves together first, so that old and new slots need not be there whole at the same time.
+        let mut old = std::mem::take(&mut self.slots);
+        old.retain(|slot| slot.key != Key::default());
+        old.shrink_to_fit();
+        self.slots = vec![Slot::default(); length];
         self.shift = 64 - length.trailing_zeros();
+        self.full_at = length / 2;
         self.used = 0;
         for slot in old {
-            if slot.key != Key::default() {
-                self.add_short(slot.key, slot.count);
-            }
+            self.add_short(slot.key, slot.count);
         }
     }
 
@@ -153,9 +209,86 @@ impl PretokenCounts {
             entry.count += count;
             return;
         }
+        if arena.len() + pretoken.len() > arena.capacity() {
+            self.grow_arena(pretoken.len());
+        }
+        let Self { long, arena, .. } = self;
         let entry = Long { start: arena.len(), length: pretoken.len(), count };
         arena.extend_from_slice(pretoken);
         long.insert_unique(xxh3_64(pretoken), entry, |entry| xxh3_64(&arena[entry.start..entry.start + entry.length]));
+        self.longest = self.longest.max(pretoken.len());
+        if long.len() == long.capacity() {
+            // The next one doubles the table, and both sizes are there while it does.
+            self.is_full |= self.allocated_bytes() + 2 * self.long.allocation_size() > self.max_bytes;
+        }
+    }
+
+    #[cold]
+    fn grow_arena(&mut self, needed: usize) {
+        let doubled = self.arena.capacity().max(needed).max((self.max_bytes / 16).min(1 << 12));
+        if self.allocated_bytes() + doubled > self.max_bytes {
+            self.is_full = true;
+            self.arena.reserve_exact(needed);
+        } else {
+            self.arena.reserve_exact(doubled);
+        }
+    }
+
+    /// Hands over the rarer pretokens in ascending order of their bytes, and keeps the most frequent: at most an eighth of
+    /// them, and none if `keep_frequent` is false.
+    ///
+    /// # Errors
+    /// Those of `emit`, after which the table is empty.
+    pub fn take_sorted(&mut self, keep_frequent: bool, mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+        let frequent = if keep_frequent { self.take_frequent() } else { Vec::new() };
+        let mut short = std::mem::take(&mut self.slots);
+        short.retain(|slot| slot.key != Key::default());
+        short.shrink_to_fit();
+        short.sort_unstable_by_key(|slot| slot.key.in_order());
+        let mut long: Vec<Long> = std::mem::take(&mut self.long).into_iter().collect();
+        let arena = std::mem::take(&mut self.arena);
+        let bytes_of = |long: &Long| &arena[long.start..long.start + long.length];
+        long.sort_unstable_by(|a, b| bytes_of(a).cmp(bytes_of(b)));
+        *self = Self { longest: self.longest, ..Self::within(self.max_bytes) };
+
+        let mut long = long.iter().peekable();
+        for slot in &short {
+            let (bytes, length) = slot.key.bytes();
+            while let Some(next) = long.next_if(|next| bytes_of(next) < &bytes[..length]) {
+                emit(bytes_of(next), next.count)?;
+            }
+            emit(&bytes[..length], slot.count)?;
+        }
+        for next in long {
+            emit(bytes_of(next), next.count)?;
+        }
+        drop((short, arena));
+        for slot in frequent {
+            self.add_short(slot.key, slot.count);
+        }
+        Ok(())
+    }
+
+    /// Takes out the short pretokens that occur most often.
+    fn take_frequent(&mut self) -> Vec<Slot> {
+        // How many occur how often; the last place is for all that occur more often.
+        let mut histogram = [0_usize; 256];
+        let place = |count: u64| usize::try_from(count).unwrap_or(255).min(255);
+        for slot in &self.slots {
+            histogram[place(slot.count)] += 1;
+        }
+        let mut kept = 0;
+        let least = (1..256).rev().find(|&count| {
+            kept += histogram[count];
+            kept > self.len() / 8
+        });
+        let mut frequent = Vec::new();
+        for slot in &mut self.slots {
+            if place(slot.count) > least.unwrap_or(0) {
+                frequent.push(std::mem::take(slot));
+            }
+        }
+        frequent
     }
 
     /// Adds the counts of another table.
@@ -203,9 +336,13 @@ impl PretokenCounts {
         sum
     }
 
-    /// Bytes of memory that the table holds.
+    /// Bytes of memory that the table holds, and would need besides to be sorted.
     pub fn allocated_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.long.allocation_size() + self.arena.capacity()
+        self.slots.capacity() * size_of::<Slot>() + self.long_bytes()
+    }
+
+    fn long_bytes(&self) -> usize {
+        self.long.allocation_size() + self.long.len() * size_of::<Long>() + self.arena.capacity()
     }
 }
 
@@ -252,6 +389,39 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(whole.len(), expected.len());
         assert_eq!(sorted(&whole), expected);
+    }
+
+    #[test]
+    fn a_full_table_gives_its_pretokens_in_order_and_keeps_the_frequent_ones() {
+        let mut counts = PretokenCounts::within(1 << 18);
+        let mut expected: HashMap<Vec<u8>, u64> = HashMap::new();
+        let mut given: HashMap<Vec<u8>, u64> = HashMap::new();
+        let mut times = 0;
+        for number in 0..60_000_u64 {
+            let number = if number % 3 == 0 { number % 30 } else { number };
+            let mut pretoken = vec![b'a'; (number % 7) as usize];
+            pretoken.extend_from_slice(&number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()[..3]);
+            pretoken.resize(pretoken.len() + (number % 16) as usize, 0);
+            counts.add(&pretoken, 1);
+            *expected.entry(pretoken).or_default() += 1;
+            if counts.is_full() || number == 59_999 {
+                assert!(counts.allocated_bytes() <= 1 << 18);
+                times += 1;
+                let before = counts.len();
+                let mut last = Vec::new();
+                let mut take = |pretoken: &[u8], count| {
+                    assert!(*last < *pretoken);
+                    last = pretoken.to_vec();
+                    *given.entry(pretoken.to_vec()).or_default() += count;
+                    Ok(())
+                };
+                counts.take_sorted(number != 59_999, &mut take).unwrap();
+                assert!(counts.len() <= before / 8 && !counts.is_full());
+                assert_eq!(counts.is_empty(), number == 59_999);
+            }
+        }
+        assert!(times > 3);
+        assert_eq!(given, expected);
     }
 
     #[test]

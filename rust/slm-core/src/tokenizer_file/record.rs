@@ -64,6 +64,8 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
         "vocab_size": trained.vocab.len(),
         "merges": trained.merges.len(),
         "unicode_version": UNICODE_VERSION,
+        "spilled_bytes": trained.spilled_bytes,
+        "passes": trained.passes,
         "seconds": {"count": trained.count_seconds, "merge": trained.merge_seconds},
         "created_by": concat!("slm ", env!("CARGO_PKG_VERSION")),
     })

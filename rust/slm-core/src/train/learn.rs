@@ -12,6 +12,7 @@
 use crate::error::Result;
 use crate::progress::Stop;
 use crate::token::TokenId;
+use crate::train::TrainOptions;
 use crate::train::words::{SEPARATOR, Words};
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
@@ -112,14 +113,21 @@ impl Side {
 /// The state of the merge loop. [`Learner::next_pair`] and [`Learner::merge`] take turns.
 pub(super) struct Learner<'a> {
     words: Words,
-    /// Bytes of each token, by id.
+    /// Places that each token takes, by id.
     lengths: Vec<u32>,
-    min_frequency: u64,
+    /// Bytes of each token, by id.
+    byte_lengths: Vec<u32>,
+    /// No pair that occurs less often is merged.
+    floor: u64,
     max_token_length: Option<usize>,
+    /// About how many pairs may be tracked at a time.
+    max_tracked: usize,
     stop: &'a Stop,
     /// What every tracked pair occurs at least as often as; `u64::MAX` before the first round.
     threshold: u64,
     tracked: HashTable<Tracked>,
+    /// The number of tracked pairs from which on the rarer ones are left to a later round.
+    shed_at: usize,
     /// Tracked pairs by the count they had once; never below the true one.
     queue: BinaryHeap<(u64, Reverse<Pair>)>,
     places: Vec<u32>,
@@ -128,27 +136,36 @@ pub(super) struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// `lengths` holds the bytes of the tokens that `words` is made of, by id, and 0 for special tokens.
+    /// `lengths` holds the places that the tokens in `words` take, by id, and `byte_lengths` their bytes.
     pub fn new(
         words: Words,
         lengths: Vec<u32>,
-        min_frequency: u64,
-        max_token_length: Option<usize>,
+        byte_lengths: Vec<u32>,
+        options: &TrainOptions,
+        max_tracked: usize,
         stop: &'a Stop,
     ) -> Self {
         Self {
             words,
             lengths,
-            min_frequency: min_frequency.max(1),
-            max_token_length,
+            byte_lengths,
+            floor: options.min_frequency.max(1),
+            max_token_length: options.max_token_length,
+            max_tracked: max_tracked.max(1),
             stop,
             threshold: u64::MAX,
             tracked: HashTable::new(),
+            shed_at: usize::MAX,
             queue: BinaryHeap::new(),
             places: Vec::new(),
             left: Side::default(),
             right: Side::default(),
         }
+    }
+
+    /// Ends with the pairs that occur at least `floor` times, where that is more than the options ask for.
+    pub fn with_floor(self, floor: u64) -> Self {
+        Self { floor: floor.max(self.floor), ..self }
     }
 
     /// The pair to merge next, or `None` where no pair is frequent enough. It must be merged before the next call.
@@ -168,7 +185,7 @@ impl<'a> Learner<'a> {
                     return Ok(Some(MergePlaces { left, right, places }));
                 }
             }
-            if self.threshold <= self.min_frequency {
+            if self.threshold <= self.floor {
                 return Ok(None);
             }
             self.start_round()?;
@@ -177,8 +194,10 @@ impl<'a> Learner<'a> {
 
     /// Whether Hugging Face would count a pair that contains a merged token, or that the pretokens began with.
     fn is_short_enough(&self, left: TokenId, right: TokenId) -> bool {
-        let (left, right) = (self.lengths[left as usize] as usize, self.lengths[right as usize] as usize);
-        self.max_token_length.is_none_or(|max| left + right < max || left + right == 2)
+        self.max_token_length.is_none_or(|max| {
+            let bytes = self.byte_lengths[left as usize] as usize + self.byte_lengths[right as usize] as usize;
+            is_length_allowed(bytes, max)
+        })
     }
 
     /// Lowers the threshold, counts all pairs anew and tracks those that reach it.
@@ -194,12 +213,20 @@ impl<'a> Learner<'a> {
         self.stop.check()?;
         // No untracked pair reaches the threshold there was.
         let highest = sketch.iter().copied().max().unwrap_or(0).min(self.threshold - 1);
-        self.threshold = self.min_frequency.max(highest / ROUND_RATIO);
+        let mut threshold = self.floor.max(highest / ROUND_RATIO);
 
         let mut tracked: HashTable<Tracked> = HashTable::new();
         self.words.for_each_pair(&self.lengths, |left, right, _, weight| {
             let pair = pair_of(left, right);
-            if sketch[cell_of(pair, bits)] >= self.threshold && self.is_short_enough(left, right) {
+            if sketch[cell_of(pair, bits)] >= threshold && self.is_short_enough(left, right) {
+                // Too many for the memory: fewer now, and the others in a later round.
+                while tracked.len() >= self.max_tracked && threshold < highest {
+                    threshold = (2 * threshold).min(highest);
+                    tracked.retain(|tracked| sketch[cell_of(tracked.pair, bits)] >= threshold);
+                }
+                if sketch[cell_of(pair, bits)] < threshold {
+                    return;
+                }
                 let entry = tracked.entry(hash(pair), |other| other.pair == pair, |other| hash(other.pair));
                 let mut entry = entry.or_insert(Tracked { pair, count: 0, places: 0..0 });
                 entry.get_mut().count += weight;
@@ -207,8 +234,17 @@ impl<'a> Learner<'a> {
             }
         });
         self.stop.check()?;
-        tracked.retain(|tracked| tracked.count >= self.threshold);
+        let most = tracked.iter().map(|tracked| tracked.count).max().unwrap_or(0);
+        tracked.retain(|tracked| tracked.count >= threshold);
+        self.threshold = threshold;
+        if most < threshold {
+            // Only cells that several pairs share are so high. So no pair occurs more often than those in them do, or than the
+            // other cells say.
+            let other = sketch.iter().copied().filter(|&count| count < threshold).max().unwrap_or(0);
+            self.threshold = (most.max(other) + 1).min(threshold);
+        }
         self.queue.clear();
+        self.shed_at = self.max_tracked.max(tracked.len());
         let mut end = 0;
         for tracked in &mut tracked {
             self.queue.push((tracked.count, Reverse(tracked.pair)));
@@ -241,6 +277,8 @@ impl<'a> Learner<'a> {
         let num_ids = self.lengths.len().max(produced as usize + 1);
         self.lengths.resize(num_ids, 0);
         self.lengths[produced as usize] = self.lengths[a as usize] + self.lengths[b as usize];
+        self.byte_lengths.resize(num_ids, 0);
+        self.byte_lengths[produced as usize] = self.byte_lengths[a as usize] + self.byte_lengths[b as usize];
         self.left.by_id.resize(num_ids, Neighbour::NONE);
         self.right.by_id.resize(num_ids, Neighbour::NONE);
 
@@ -277,6 +315,23 @@ impl<'a> Learner<'a> {
         self.update_pairs(a, b, produced, weight_of_twins);
         self.left.clear();
         self.right.clear();
+        if self.tracked.len() > self.shed_at {
+            self.shed();
+        }
+    }
+
+    /// Raises the threshold so that at most half of the pairs stay tracked, or all that are as frequent as the next one.
+    #[cold]
+    fn shed(&mut self) {
+        self.tracked.retain(|tracked| tracked.count >= self.threshold);
+        let mut counts: Vec<u64> = self.tracked.iter().map(|tracked| tracked.count).collect();
+        let Some(&highest) = counts.iter().max() else { return };
+        let middle = counts.len() / 2;
+        self.threshold = self.threshold.max((*counts.select_nth_unstable(middle).1 + 1).min(highest));
+        self.tracked.retain(|tracked| tracked.count >= self.threshold);
+        self.tracked.shrink_to_fit(|tracked| hash(tracked.pair));
+        self.queue = self.tracked.iter().map(|tracked| (tracked.count, Reverse(tracked.pair))).collect();
+        self.shed_at = self.max_tracked.max(2 * self.tracked.len());
     }
 
     /// Takes the pairs that were from the counts, and tracks those that are new and frequent enough.
@@ -327,6 +382,11 @@ impl<'a> Learner<'a> {
             }
         }
     }
+}
+
+/// Whether a merge may make a token of so many bytes, by Hugging Face's rule: fewer than `max`, and pairs of two always.
+pub(super) fn is_length_allowed(bytes: usize, max: usize) -> bool {
+    bytes < max || bytes == 2
 }
 
 /// A pair that is about to be merged.

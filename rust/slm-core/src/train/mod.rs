@@ -1,24 +1,29 @@
 //! Training: the merges that a corpus asks for, equal to those of Hugging Face's `BpeTrainer`.
 //!
-//! Read in this order: this file (ids and stop rules), [`words`] (the text as tokens), [`learn`] (the merge loop).
+//! Read in this order: this file (what is trained, and where), [`tokens`] (ids), [`words`] (the text as tokens), [`learn`] (the
+//! merge loop), [`passes`] (learning from counts that do not fit into memory) with [`pieces`] and [`sketch`].
 
 mod learn;
+mod passes;
+mod pieces;
+mod sketch;
+mod tokens;
 mod words;
 
-use crate::byte_chars::{bytes_in_char_order, bytes_of_chars};
 use crate::corpus::{ReadSummary, Source};
-use crate::count::{CountProgress, PretokenCounts, count};
+use crate::count::{Bounds, CountProgress, CountSummary, Counted, PretokenCounts, SortedCounts, count};
 use crate::error::{Error, Result};
-use crate::merges::{Merge, Merges};
+use crate::io::spill::Spill;
+use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::progress::{Callback, Progress, Stop, supervise};
-use crate::token::TokenId;
 use crate::vocab::Vocab;
 use learn::Learner;
-use std::collections::HashMap;
+use passes::{Memory, learn_in_passes};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use words::Words;
+use tokens::Tokens;
+use words::{PretokenList, Words};
 
 /// What to train.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct TrainOptions {
     pub initial_alphabet: bool,
     /// Threads that count; one more reads. The result does not depend on it.
     pub num_threads: usize,
+    /// Memory and disk space that training may take; `None` for all there is. The result does not depend on it.
+    pub bounds: Option<Bounds>,
 }
 
 impl Default for TrainOptions {
@@ -49,6 +56,7 @@ impl Default for TrainOptions {
             special_tokens: vec!["<|endoftext|>".to_owned()],
             initial_alphabet: true,
             num_threads: 1,
+            bounds: None,
         }
     }
 }
@@ -64,35 +72,14 @@ pub struct Trained {
     pub corpus: ReadSummary,
     /// What was counted.
     pub counts: CountSummary,
+    /// Bytes that were written to disk because they did not fit into memory.
+    pub spilled_bytes: u64,
+    /// How often the counts were gone through to learn merges: 1 where all of them fit into memory.
+    pub passes: u64,
     /// Wall time of reading and counting.
     pub count_seconds: f64,
     /// Wall time of learning merges.
     pub merge_seconds: f64,
-}
-
-/// The pretokens of a corpus in figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CountSummary {
-    /// Different pretokens.
-    pub unique_pretokens: u64,
-    /// Bytes of the different pretokens.
-    pub unique_bytes: u64,
-    /// Pretokens in all.
-    pub pretokens: u64,
-    /// Identifies the counts, in whatever order they were made.
-    pub fingerprint: u64,
-}
-
-impl CountSummary {
-    fn new(counts: &PretokenCounts) -> Self {
-        let mut summary =
-            Self { unique_pretokens: counts.len() as u64, fingerprint: counts.fingerprint(), ..Self::default() };
-        counts.for_each(|pretoken, count| {
-            summary.unique_bytes += pretoken.len() as u64;
-            summary.pretokens += count;
-        });
-        summary
-    }
 }
 
 /// Learns a vocabulary from documents.
@@ -101,24 +88,39 @@ impl CountSummary {
 ///
 /// # Errors
 /// Those of [`crate::corpus::read_batches`]; [`Error::Config`] where `vocab_size` is smaller than special tokens and alphabet,
-/// where a special token is empty, or `num_threads` is 0; [`Error::Interrupted`] when `callback` breaks off.
+/// where a special token is empty, `num_threads` is 0, a pretoken is too long for the memory limit, or more must be spilled than
+/// the bounds allow; [`Error::Interrupted`] when `callback` breaks off.
 pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback<'_>) -> Result<Trained> {
     check(options)?;
     let total_bytes = source.total_bytes();
     let counted = CountProgress::default();
     let merged = MergeProgress::default();
-    let snapshot = || merged.snapshot().unwrap_or_else(|| counted.snapshot(total_bytes));
+    let spill = options.bounds.as_ref().map(|bounds| Spill::new(&bounds.spill_dir, bounds.max_spill_bytes));
+    let spilled_bytes = || spill.as_ref().map_or(0, Spill::written_bytes);
+    let snapshot =
+        || merged.snapshot(spilled_bytes()).unwrap_or_else(|| counted.snapshot(total_bytes, spilled_bytes()));
     supervise(callback, snapshot, |stop| {
         let start = Instant::now();
-        let (counts, corpus) = count(source, options.pattern, options.num_threads, stop, &counted)?;
-        let summary = CountSummary::new(&counts);
+        let within = options.bounds.as_ref().map(|bounds| bounds.memory_bytes).zip(spill.as_ref());
+        let (counts, corpus) = count(source, options.pattern, options.num_threads, within, stop, &counted)?;
+        let summary = match &counts {
+            Counted::Table(counts) => CountSummary::new(counts),
+            Counted::Sorted(sorted) => sorted.summary(),
+        };
         let count_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let (first, words) = prepare(&counts, options)?;
-        drop(counts);
-        let (vocab, merges) = learn(first, words, options, stop, &merged)?;
-        let merge_seconds = start.elapsed().as_secs_f64();
-        Ok(Trained { vocab, merges, corpus, counts: summary, count_seconds, merge_seconds })
+        let learner = Learning { options, spill: spill.as_ref(), stop, progress: &merged };
+        let (tokens, passes) = learner.learn(counts)?;
+        Ok(Trained {
+            vocab: tokens.vocab,
+            merges: tokens.merges,
+            corpus,
+            counts: summary,
+            spilled_bytes: spilled_bytes(),
+            passes,
+            count_seconds,
+            merge_seconds: start.elapsed().as_secs_f64(),
+        })
     })
 }
 
@@ -127,18 +129,20 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
 /// # Errors
 /// [`Error::Config`] and [`Error::Interrupted`] as [`train`]; [`Error::Data`] for more than 4 GiB of different pretokens.
 pub fn train_on_counts(
-    counts: &PretokenCounts,
+    counts: PretokenCounts,
     options: &TrainOptions,
     callback: &mut Callback<'_>,
 ) -> Result<(Vocab, Merges)> {
     check(options)?;
     let merged = MergeProgress::default();
+    let spill = options.bounds.as_ref().map(|bounds| Spill::new(&bounds.spill_dir, bounds.max_spill_bytes));
     supervise(
         callback,
-        || merged.snapshot().unwrap_or_default(),
+        || merged.snapshot(0).unwrap_or_default(),
         |stop| {
-            let (first, words) = prepare(counts, options)?;
-            learn(first, words, options, stop, &merged)
+            let learner = Learning { options, spill: spill.as_ref(), stop, progress: &merged };
+            let (tokens, _) = learner.learn(Counted::Table(counts))?;
+            Ok((tokens.vocab, tokens.merges))
         },
     )
 }
@@ -154,7 +158,7 @@ fn check(options: &TrainOptions) -> Result<()> {
         return Err(Error::Config("a special token is empty\n\nhint: remove `\"\"` from `special_tokens`".to_owned()));
     }
     if options.initial_alphabet {
-        first_tokens(options, &[true; 256])?;
+        Tokens::new(options, &[true; 256])?;
     }
     Ok(())
 }
@@ -167,119 +171,79 @@ struct MergeProgress {
 }
 
 impl MergeProgress {
-    fn snapshot(&self) -> Option<Progress> {
+    fn start(&self, tokens: &Tokens, options: &TrainOptions) {
+        self.max_merges.store((options.vocab_size - tokens.vocab.len()) as u64, Ordering::Relaxed);
+    }
+
+    fn snapshot(&self, spilled_bytes: u64) -> Option<Progress> {
         let total = self.max_merges.load(Ordering::Relaxed);
         let done = self.merges.load(Ordering::Relaxed);
-        (total > 0).then(|| Progress { phase: "merge", unit: "merges", done, total, counters: Vec::new() })
+        let counters = if spilled_bytes > 0 { vec![("spilled_bytes", spilled_bytes)] } else { Vec::new() };
+        (total > 0).then_some(Progress { phase: "merge", unit: "merges", done, total, counters })
     }
 }
 
 impl CountProgress {
-    fn snapshot(&self, total: u64) -> Progress {
+    fn snapshot(&self, total: u64, spilled_bytes: u64) -> Progress {
         let done = self.bytes_read.load(Ordering::Relaxed);
-        let text_bytes = self.text_bytes.load(Ordering::Relaxed);
-        Progress { phase: "count", unit: "bytes", done, total, counters: vec![("text_bytes", text_bytes)] }
-    }
-}
-
-/// The tokens that are there before the first merge.
-struct FirstTokens {
-    vocab: Vocab,
-    id_of_byte: [TokenId; 256],
-    /// Ids of special tokens by the bytes that their text stands for in byte-level files. A merge that makes one of them takes
-    /// its id, as it does in Hugging Face, where both are the same string.
-    special_ids: HashMap<Vec<u8>, TokenId>,
-}
-
-/// Special tokens in their order without repeats, then bytes in the order of their characters.
-fn first_tokens(options: &TrainOptions, is_in_alphabet: &[bool; 256]) -> Result<FirstTokens> {
-    let mut vocab = Vocab::default();
-    let mut special_ids = HashMap::new();
-    for content in &options.special_tokens {
-        if vocab.special_tokens().iter().all(|special| special.content != *content) {
-            let id = vocab.push_special(content);
-            special_ids.extend(bytes_of_chars(content).map(|bytes| (bytes, id)));
+        let mut counters = vec![("text_bytes", self.text_bytes.load(Ordering::Relaxed))];
+        if spilled_bytes > 0 {
+            counters.push(("spilled_bytes", spilled_bytes));
         }
+        Progress { phase: "count", unit: "bytes", done, total, counters }
     }
-    let num_special = vocab.len();
-    let mut id_of_byte = [TokenId::MAX; 256];
-    for byte in bytes_in_char_order().into_iter().filter(|&byte| is_in_alphabet[byte as usize]) {
-        id_of_byte[byte as usize] = special_ids.get(&[byte][..]).copied().unwrap_or_else(|| vocab.push(&[byte]));
-    }
-    for (byte, &id) in (0..=255).zip(&id_of_byte) {
-        if vocab.token(id) == Some(&[byte]) {
-            vocab.index(id);
-        }
-    }
-    if vocab.len() > options.vocab_size {
-        return Err(Error::Config(format!(
-            "`vocab_size` is {}, but {num_special} special tokens and {} bytes of the alphabet are {} tokens before any merge\n\nhint: set \
-             `vocab_size` to more than {}",
-            options.vocab_size,
-            vocab.len() - num_special,
-            vocab.len(),
-            vocab.len()
-        )));
-    }
-    if u32::try_from(options.vocab_size).is_err() {
-        return Err(Error::Config(format!(
-            "`vocab_size` is {}\n\nhint: it must be less than {}",
-            options.vocab_size,
-            u32::MAX
-        )));
-    }
-    Ok(FirstTokens { vocab, id_of_byte, special_ids })
 }
 
-/// The vocabulary before the first merge, and the pretokens in its tokens.
-fn prepare(counts: &PretokenCounts, options: &TrainOptions) -> Result<(FirstTokens, Words)> {
-    let mut is_in_alphabet = [options.initial_alphabet; 256];
-    counts.for_each(|pretoken, _| pretoken.iter().for_each(|&byte| is_in_alphabet[byte as usize] = true));
-    let first = first_tokens(options, &is_in_alphabet)?;
-    let words = Words::new(counts, &first.id_of_byte)?;
-    Ok((first, words))
+/// Learning from counts, with all that it needs besides.
+struct Learning<'a> {
+    options: &'a TrainOptions,
+    spill: Option<&'a Spill>,
+    stop: &'a Stop,
+    progress: &'a MergeProgress,
 }
 
-fn learn(
-    first: FirstTokens,
-    words: Words,
-    options: &TrainOptions,
-    stop: &Stop,
-    progress: &MergeProgress,
-) -> Result<(Vocab, Merges)> {
-    let FirstTokens { mut vocab, id_of_byte, special_ids } = first;
-    progress.max_merges.store((options.vocab_size - vocab.len()) as u64, Ordering::Relaxed);
-
-    // Bytes that tokens stand for in pretokens: for a special token that merging makes, not its text but what it is made of.
-    let mut token_bytes = vec![Vec::new(); vocab.len()];
-    for (byte, &id) in (0..=255).zip(&id_of_byte) {
-        if id != TokenId::MAX {
-            token_bytes[id as usize] = vec![byte];
-        }
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "0 or 1")]
-    let lengths = token_bytes.iter().map(|bytes: &Vec<u8>| bytes.len() as u32).collect();
-    let mut learner = Learner::new(words, lengths, options.min_frequency, options.max_token_length, stop);
-    let mut merges = Merges::default();
-    while vocab.len() < options.vocab_size
-        && let Some(next) = learner.next_pair()?
-    {
-        let (left, right) = (next.left, next.right);
-        let bytes = [&token_bytes[left as usize][..], &token_bytes[right as usize][..]].concat();
-        let produced = if let Some(&id) = special_ids.get(&bytes) {
-            if vocab.token(id) == Some(&bytes) {
-                vocab.index(id);
+impl<'a> Learning<'a> {
+    /// Learns where there is room for it: in memory at once, or from the disk in passes, of which it gives the number.
+    fn learn(&self, counts: Counted<'a>) -> Result<(Tokens, u64)> {
+        let memory = self.options.bounds.as_ref().map(|bounds| Memory::new(bounds.memory_bytes, self.options));
+        let sorted = match (counts, memory, self.spill) {
+            (Counted::Sorted(sorted), ..) => *sorted,
+            (Counted::Table(counts), Some(memory), Some(spill)) if !memory.holds_all(&counts) => {
+                SortedCounts::of_table(counts, spill, self.stop)?
             }
-            token_bytes[id as usize] = bytes;
-            id
-        } else {
-            let id = vocab.push(&bytes);
-            token_bytes.push(bytes);
-            id
+            (Counted::Table(counts), memory, _) => return Ok((self.learn_at_once(counts, memory)?, 1)),
         };
-        merges.push(Merge { left, right, produced });
-        learner.merge(next, produced);
-        progress.merges.store(merges.len() as u64, Ordering::Relaxed);
+        let memory = memory.unwrap_or(Memory::UNLIMITED);
+        let mut tokens = Tokens::new(self.options, sorted.is_in_alphabet())?;
+        self.progress.start(&tokens, self.options);
+        let passes = learn_in_passes(&sorted, &mut tokens, memory, self)?;
+        Ok((tokens, passes))
     }
-    Ok((vocab, merges))
+
+    fn learn_at_once(&self, counts: PretokenCounts, memory: Option<Memory>) -> Result<Tokens> {
+        let mut occurs = [false; 256];
+        counts.for_each(|pretoken, _| pretoken.iter().for_each(|&byte| occurs[byte as usize] = true));
+        let mut tokens = Tokens::new(self.options, &occurs)?;
+        self.progress.start(&tokens, self.options);
+        let list = PretokenList::<1>::new(&counts);
+        drop(counts);
+        let words = Words::new(list, |[byte]| tokens.id_of_byte[byte as usize])?;
+        let max_tracked = memory.map_or(usize::MAX, |memory| memory.max_tracked(&words));
+        let lengths = tokens.lengths();
+        let mut learner = Learner::new(words, lengths.clone(), lengths, self.options, max_tracked, self.stop);
+        self.merge_all(&mut tokens, &mut learner)?;
+        Ok(tokens)
+    }
+
+    /// Merges until the vocabulary is full, or `learner` has no more pairs.
+    fn merge_all(&self, tokens: &mut Tokens, learner: &mut Learner<'_>) -> Result<()> {
+        while tokens.vocab.len() < self.options.vocab_size
+            && let Some(next) = learner.next_pair()?
+        {
+            let produced = tokens.push_merge(next.left, next.right);
+            learner.merge(next, produced);
+            self.progress.merges.store(tokens.merges.len() as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }

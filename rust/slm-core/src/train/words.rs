@@ -50,26 +50,43 @@ impl Weights {
     }
 }
 
-impl Words {
-    /// Lays out the pretokens of two bytes and more.
-    ///
-    /// # Errors
-    /// [`Error::Data`] where they have more than 2^32 places.
-    pub fn new(counts: &PretokenCounts, id_of_byte: &[TokenId; 256]) -> Result<Self> {
+/// Pretokens of two tokens and more, the most frequent first. A token is written in `WIDTH` bytes.
+pub(super) struct PretokenList<const WIDTH: usize> {
+    /// Count, start and length in `bytes`.
+    pretokens: Vec<(u64, usize, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl<const WIDTH: usize> PretokenList<WIDTH> {
+    /// Copies them from a table, which is then not needed any more.
+    pub fn new(counts: &PretokenCounts) -> Self {
+        let mut num_bytes = 0;
+        counts.for_each(|pretoken, _| num_bytes += if pretoken.len() > WIDTH { pretoken.len() } else { 0 });
         let mut pretokens: Vec<(u64, usize, usize)> = Vec::with_capacity(counts.len());
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(num_bytes);
         counts.for_each(|pretoken, count| {
-            if pretoken.len() > 1 {
+            if pretoken.len() > WIDTH {
                 pretokens.push((count, bytes.len(), pretoken.len()));
                 bytes.extend_from_slice(pretoken);
             }
         });
         pretokens.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let places = bytes.len() + pretokens.len() + 1;
+        Self { pretokens, bytes }
+    }
+}
+
+impl Words {
+    /// Lays out pretokens.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where they have more than 2^32 places.
+    pub fn new<const WIDTH: usize>(list: PretokenList<WIDTH>, id_of: impl Fn([u8; WIDTH]) -> TokenId) -> Result<Self> {
+        let PretokenList { pretokens, bytes } = list;
+        let places = bytes.len() / WIDTH + pretokens.len() + 1;
         if u32::try_from(places).is_err() {
             return Err(Error::Data(format!(
-                "the different pretokens of the corpus have {} bytes, 4 GiB are the most that can be trained on\n\nhint: train on a part of \
-                 the corpus, or break up very long stretches without whitespace",
+                "the different pretokens of the corpus have {} bytes, 4 GiB are the most that can be trained on at once\n\nhint: set \
+                 `memory_limit`, train on a part of the corpus, or break up very long stretches without whitespace",
                 bytes.len()
             )));
         }
@@ -82,7 +99,8 @@ impl Words {
             if runs.last().is_none_or(|&(_, weight)| weight != count) {
                 runs.push((place_of(tokens.len()), count));
             }
-            tokens.extend(bytes[start..start + length].iter().map(|&byte| id_of_byte[byte as usize]));
+            let (written, _) = bytes[start..start + length].as_chunks::<WIDTH>();
+            tokens.extend(written.iter().map(|&token| id_of(token)));
             tokens.push(SEPARATOR);
         }
         // The separator in front is nobody's, but has a place.
@@ -138,8 +156,7 @@ mod tests {
         for (pretoken, count) in [("ab", 2), ("x", 9), ("cde", 7), ("fg", 2)] {
             counts.add(pretoken.as_bytes(), count);
         }
-        let id_of_byte = std::array::from_fn(|byte| u32::try_from(byte).unwrap());
-        let words = Words::new(&counts, &id_of_byte).unwrap();
+        let words = Words::new(PretokenList::new(&counts), |[byte]| TokenId::from(byte)).unwrap();
         assert_eq!(words.tokens[..5], [SEPARATOR, 99, 100, 101, SEPARATOR]);
         assert_eq!(words.tokens.len(), 11);
         assert_eq!([1, 3, 5, 6, 8, 9].map(|place| words.weights.at(place)), [7, 7, 2, 2, 2, 2]);

@@ -1,0 +1,356 @@
+//! Many sorted runs to one, in which each pretoken stands once, and how that one is read by several threads.
+
+use crate::count::runs::{Blocks, Entries, Run, RunWriter};
+use crate::count::{CountSummary, PretokenCounts};
+use crate::error::{Error, Result};
+use crate::io::spill::Spill;
+use crate::progress::Stop;
+use crossbeam_channel::bounded;
+use std::collections::VecDeque;
+use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Pretokens between two looks at the stop flag.
+const STOP_INTERVAL: u64 = 1 << 12;
+
+/// All pretokens of a corpus in ascending order of their bytes, on disk.
+pub struct SortedCounts<'a> {
+    run: Run,
+    summary: CountSummary,
+    is_in_alphabet: [bool; 256],
+    /// Keeps the directory of the run.
+    _spill: &'a Spill,
+}
+
+impl<'a> SortedCounts<'a> {
+    /// Writes a table.
+    pub(crate) fn of_table(mut counts: PretokenCounts, spill: &'a Spill, stop: &Stop) -> Result<Self> {
+        let mut writer = SortedWriter::new(spill, stop)?;
+        counts.take_sorted(false, |pretoken, count| writer.push(pretoken, count))?;
+        writer.finish()
+    }
+
+    /// Adds up runs while at most about `memory_bytes` are used to read them.
+    pub(super) fn of_runs(runs: Vec<Run>, memory_bytes: usize, spill: &'a Spill, stop: &Stop) -> Result<Self> {
+        let mut runs = VecDeque::from(runs);
+        loop {
+            // The front of the queue that can be read at once, two at least.
+            let mut needed = 0;
+            let together = runs.iter().take_while(|run| {
+                // A block, the pretoken that is being put together, and what the allocator adds.
+                needed += 2 * run.max_block_bytes + 1024;
+                needed <= memory_bytes
+            });
+            let together = together.count().max(2);
+            if together >= runs.len() {
+                let mut writer = SortedWriter::new(spill, stop)?;
+                add_up(runs.make_contiguous(), |pretoken, count| writer.push(pretoken, count))?;
+                for run in runs {
+                    spill.remove(&run.path, run.bytes)?;
+                }
+                return writer.finish();
+            }
+            let some: Vec<Run> = runs.drain(..together).collect();
+            let mut writer = RunWriter::create(spill)?;
+            let mut left = STOP_INTERVAL;
+            add_up(&some, |pretoken, count| {
+                check_at_times(&mut left, stop)?;
+                writer.push(pretoken, count)
+            })?;
+            runs.push_back(writer.finish()?);
+            for run in some {
+                spill.remove(&run.path, run.bytes)?;
+            }
+        }
+    }
+
+    /// The counts in figures.
+    pub fn summary(&self) -> CountSummary {
+        self.summary
+    }
+
+    /// Which bytes occur.
+    pub(crate) fn is_in_alphabet(&self) -> &[bool; 256] {
+        &self.is_in_alphabet
+    }
+
+    /// Calls `each` with every pretoken and its count, in no particular order, on `num_threads` threads, each of which has
+    /// something of its own that `start` makes and that is given back at the end.
+    pub(crate) fn scan<S: Send>(
+        &self,
+        num_threads: usize,
+        stop: &Stop,
+        start: impl Fn() -> S + Sync,
+        each: impl Fn(&mut S, &[u8], u64) -> Result<()> + Sync,
+    ) -> Result<Vec<S>> {
+        let (blocks, to_do) = bounded::<(Vec<u8>, u32)>(2 * num_threads);
+        let (spent, empty) = bounded::<Vec<u8>>(4 * num_threads);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..num_threads)
+                .map(|_| {
+                    let (to_do, spent, start, each) = (to_do.clone(), spent.clone(), &start, &each);
+                    scope.spawn(move || {
+                        let mut own = start();
+                        for (bytes, num_entries) in to_do {
+                            stop.check()?;
+                            let mut entries = Entries::new(bytes, num_entries);
+                            while entries.advance() {
+                                each(&mut own, entries.pretoken(), entries.count())?;
+                            }
+                            // A buffer too many is simply dropped.
+                            let _ = spent.try_send(entries.into_bytes());
+                        }
+                        Ok(own)
+                    })
+                })
+                .collect();
+            drop(to_do);
+            let read = (|| {
+                let mut file = Blocks::open(&self.run.path)?;
+                let mut bytes = Vec::new();
+                while let Some(num_entries) = file.next(&mut bytes)? {
+                    blocks.send((bytes, num_entries)).map_err(|_| Error::Interrupted)?;
+                    bytes = empty.try_recv().unwrap_or_default();
+                }
+                Ok(())
+            })();
+            drop(blocks);
+            let done: Vec<_> =
+                workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
+            // Where a worker fails the reader finds nobody to hand on to: what the worker says comes first.
+            let done = done.into_iter().collect::<Result<Vec<_>>>()?;
+            read.map(|()| done)
+        })
+    }
+}
+
+fn check_at_times(left: &mut u64, stop: &Stop) -> Result<()> {
+    *left -= 1;
+    if *left == 0 {
+        *left = STOP_INTERVAL;
+        stop.check()?;
+    }
+    Ok(())
+}
+
+/// Writes the one run, and takes down what is known of all pretokens.
+struct SortedWriter<'a, 'stop> {
+    writer: RunWriter<'a>,
+    spill: &'a Spill,
+    stop: &'stop Stop,
+    left: u64,
+    summary: CountSummary,
+    is_in_alphabet: [bool; 256],
+}
+
+impl<'a, 'stop> SortedWriter<'a, 'stop> {
+    fn new(spill: &'a Spill, stop: &'stop Stop) -> Result<Self> {
+        Ok(Self {
+            writer: RunWriter::create(spill)?,
+            spill,
+            stop,
+            left: STOP_INTERVAL,
+            summary: CountSummary::default(),
+            is_in_alphabet: [false; 256],
+        })
+    }
+
+    fn push(&mut self, pretoken: &[u8], count: u64) -> Result<()> {
+        check_at_times(&mut self.left, self.stop)?;
+        self.summary.add(pretoken, count);
+        for &byte in pretoken {
+            self.is_in_alphabet[byte as usize] = true;
+        }
+        self.writer.push(pretoken, count)
+    }
+
+    fn finish(self) -> Result<SortedCounts<'a>> {
+        let Self { writer, spill, summary, is_in_alphabet, .. } = self;
+        Ok(SortedCounts { run: writer.finish()?, summary, is_in_alphabet, _spill: spill })
+    }
+}
+
+/// The entries of a run in order.
+struct Cursor {
+    blocks: Blocks,
+    entries: Entries,
+    /// The first bytes of the pretoken as a number that sorts as they do; nearly all comparisons end there.
+    prefix: u64,
+}
+
+impl Cursor {
+    fn open(run: &Run) -> Result<Option<Self>> {
+        let mut cursor = Self { blocks: Blocks::open(&run.path)?, entries: Entries::default(), prefix: 0 };
+        Ok(cursor.advance()?.then_some(cursor))
+    }
+
+    fn advance(&mut self) -> Result<bool> {
+        while !self.entries.advance() {
+            let mut bytes = std::mem::take(&mut self.entries).into_bytes();
+            let Some(num_entries) = self.blocks.next(&mut bytes)? else { return Ok(false) };
+            self.entries = Entries::new(bytes, num_entries);
+        }
+        let pretoken = self.entries.pretoken();
+        let mut first = [0; 8];
+        let length = pretoken.len().min(8);
+        first[..length].copy_from_slice(&pretoken[..length]);
+        self.prefix = u64::from_be_bytes(first);
+        Ok(true)
+    }
+
+    fn is_before(&self, other: &Self) -> bool {
+        (self.prefix, self.entries.pretoken()) < (other.prefix, other.entries.pretoken())
+    }
+}
+
+/// Calls `emit` with each pretoken of the runs once, in ascending order.
+fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+    let mut heap = Vec::with_capacity(runs.len());
+    for run in runs {
+        heap.extend(Cursor::open(run)?.map(Box::new));
+    }
+    for at in (0..heap.len()).rev() {
+        sift_down(&mut heap, at);
+    }
+    let mut pretoken = Vec::new();
+    while let Some(first) = heap.first_mut() {
+        pretoken.clear();
+        pretoken.extend_from_slice(first.entries.pretoken());
+        let mut count = 0;
+        while let Some(first) = heap.first_mut()
+            && first.entries.pretoken() == pretoken
+        {
+            count += first.entries.count();
+            if !first.advance()? {
+                heap.swap_remove(0);
+            }
+            sift_down(&mut heap, 0);
+        }
+        emit(&pretoken, count)?;
+    }
+    Ok(())
+}
+
+/// Moves an element that may be too large for its place to where it belongs in a heap with the smallest at the front.
+fn sift_down(heap: &mut [Box<Cursor>], mut at: usize) {
+    loop {
+        let mut smallest = at;
+        for child in [2 * at + 1, 2 * at + 2] {
+            if child < heap.len() && heap[child].is_before(&heap[smallest]) {
+                smallest = child;
+            }
+        }
+        if smallest == at {
+            return;
+        }
+        heap.swap(at, smallest);
+        at = smallest;
+    }
+}
+
+/// Runs that several threads make, and the place for them.
+pub(super) struct Runs<'a> {
+    spill: &'a Spill,
+    done: Mutex<Vec<Run>>,
+}
+
+impl<'a> Runs<'a> {
+    pub fn new(spill: &'a Spill) -> Self {
+        Self { spill, done: Mutex::default() }
+    }
+
+    /// Spills a table; its most frequent pretokens stay in it if `keep_frequent`.
+    pub fn spill(&self, counts: &mut PretokenCounts, keep_frequent: bool, stop: &Stop) -> Result<()> {
+        let mut writer = RunWriter::create(self.spill)?;
+        let mut left = STOP_INTERVAL;
+        counts.take_sorted(keep_frequent, |pretoken, count| {
+            check_at_times(&mut left, stop)?;
+            writer.push(pretoken, count)
+        })?;
+        let run = writer.finish()?;
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+        Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    pub fn into_runs(self) -> Vec<Run> {
+        self.done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn random_tables(num_tables: u64) -> (Vec<PretokenCounts>, BTreeMap<Vec<u8>, u64>) {
+        let mut expected = BTreeMap::new();
+        let tables = (0..num_tables).map(|table| {
+            let mut counts = PretokenCounts::default();
+            for number in 0..3000_u64 {
+                let word = (number * 7919 + table * 104_729) % 9973;
+                let pretoken = format!("{:>width$}", word, width = 1 + (word % 40) as usize).into_bytes();
+                let count = 1 + (number % 5) * 100 * table;
+                counts.add(&pretoken, count);
+                *expected.entry(pretoken).or_default() += count;
+            }
+            counts
+        });
+        (tables.collect(), expected)
+    }
+
+    fn scanned(sorted: &SortedCounts<'_>, num_threads: usize) -> BTreeMap<Vec<u8>, u64> {
+        let parts = sorted.scan(num_threads, &Stop::default(), BTreeMap::new, |own, pretoken, count| {
+            assert!(own.insert(pretoken.to_vec(), count).is_none());
+            Ok(())
+        });
+        let mut all = BTreeMap::new();
+        for (pretoken, count) in parts.unwrap().into_iter().flatten() {
+            assert!(all.insert(pretoken, count).is_none());
+        }
+        all
+    }
+
+    #[test]
+    fn runs_add_up_however_many_can_be_read_at_once() {
+        let parent = tempfile::tempdir().unwrap();
+        for memory_bytes in [0, 150_000, 1 << 30] {
+            let (tables, expected) = random_tables(7);
+            let spill = Spill::new(parent.path(), None);
+            let runs = Runs::new(&spill);
+            let mut whole = PretokenCounts::default();
+            for mut table in tables {
+                table.for_each(|pretoken, count| whole.add(pretoken, count));
+                runs.spill(&mut table, false, &Stop::default()).unwrap();
+                assert!(table.is_empty());
+            }
+            let sorted = SortedCounts::of_runs(runs.into_runs(), memory_bytes, &spill, &Stop::default()).unwrap();
+            assert_eq!(sorted.summary(), CountSummary::new(&whole));
+            assert_eq!(scanned(&sorted, 1), expected);
+            assert_eq!(scanned(&sorted, 3), expected);
+        }
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_changed_byte_is_found() {
+        let parent = tempfile::tempdir().unwrap();
+        let spill = Spill::new(parent.path(), None);
+        let (mut tables, _) = random_tables(1);
+        let sorted = SortedCounts::of_table(tables.remove(0), &spill, &Stop::default()).unwrap();
+        let whole = std::fs::read(&sorted.run.path).unwrap();
+        for (at, length) in [(0, whole.len()), (9, whole.len()), (100, whole.len()), (0, 8), (0, whole.len() - 1)] {
+            let mut changed = whole[..length].to_vec();
+            if length == whole.len() {
+                changed[at] ^= 1;
+            }
+            std::fs::write(&sorted.run.path, changed).unwrap();
+            let outcome = sorted.scan(2, &Stop::default(), || (), |(), _, _| Ok(()));
+            assert!(matches!(&outcome, Err(Error::Data(message)) if message.contains("is damaged")));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What is left of the pretokens in one pass: pieces between permanent borders, each once, with its count.
+//!
+//! A pair of tokens that occurs less often than every merge of the pass is a border: it is not merged in this pass, and neither
+//! is any pair across it later on, because all occurrences of that one lie where this one occurs now. So pretokens are cut there,
+//! pieces of one token are dropped, and equal pieces become one. The fewer pairs are above the threshold, the fewer and shorter
+//! are the pieces: the threshold is what keeps them in the memory there is.
+
+use crate::count::PretokenCounts;
+use crate::error::Result;
+use crate::token::TokenId;
+use crate::train::passes::Memory;
+use crate::train::sketch::{NUM_STEPS, Sketch, start_of_step, step_of};
+use crate::train::words::{PretokenList, Words};
+
+/// Calls `emit` with every piece of two tokens and more.
+#[inline]
+pub(super) fn cut(ids: &[TokenId], sketch: &Sketch, threshold: u64, mut emit: impl FnMut(&[TokenId])) {
+    let mut start = 0;
+    for at in 1..ids.len() {
+        if u64::from(sketch.at_most(ids[at - 1], ids[at])) < threshold {
+            if at - start > 1 {
+                emit(&ids[start..at]);
+            }
+            start = at;
+        }
+    }
+    if ids.len() - start > 1 {
+        emit(&ids[start..]);
+    }
+}
+
+/// Bytes in which each of so many ids can be written.
+pub(super) fn width_of(num_ids: usize) -> usize {
+    match num_ids {
+        0..=0x1_0000 => 2,
+        0x1_0001..=0x100_0000 => 3,
+        _ => 4,
+    }
+}
+
+/// Appends a piece to `bytes`, each token in `width` of them.
+#[inline]
+pub(super) fn write(piece: &[TokenId], width: usize, bytes: &mut Vec<u8>) {
+    for id in piece {
+        bytes.extend_from_slice(&id.to_le_bytes()[..width]);
+    }
+}
+
+fn read(bytes: &[u8], width: usize, ids: &mut Vec<TokenId>) {
+    ids.clear();
+    ids.extend(bytes.chunks_exact(width).map(|bytes| {
+        let mut id = [0; 4];
+        id[..width].copy_from_slice(bytes);
+        TokenId::from_le_bytes(id)
+    }));
+}
+
+/// The pieces of a pass, within the memory for it as far as the threshold can be raised.
+pub(super) struct Pieces<'a> {
+    table: PretokenCounts,
+    num_tokens: usize,
+    width: usize,
+    sketch: &'a Sketch,
+    memory: Memory,
+    threshold: u64,
+    /// What the threshold is not raised beyond, so that each pass makes a merge.
+    max_threshold: u64,
+}
+
+impl<'a> Pieces<'a> {
+    pub fn new(sketch: &'a Sketch, width: usize, memory: Memory, threshold: u64, max_threshold: u64) -> Self {
+        let table = PretokenCounts::within(memory.piece_table_bytes());
+        Self { table, num_tokens: 0, width, sketch, memory, threshold, max_threshold }
+    }
+
+    /// Where pieces are cut, if not further up: pairs that occur at least as often are whole.
+    pub fn threshold(&self) -> u64 {
+        self.threshold
+    }
+
+    /// Adds a piece, written as [`write`] does.
+    pub fn add(&mut self, piece: &[u8], count: u64) {
+        let num_pieces = self.table.len();
+        self.table.add(piece, count);
+        if self.table.len() > num_pieces {
+            self.num_tokens += piece.len() / self.width;
+            while self.threshold < self.max_threshold
+                && (self.table.is_full() || !self.memory.holds(&self.table, self.num_tokens, self.width))
+            {
+                self.raise_threshold();
+            }
+        }
+    }
+
+    /// Cuts all pieces again so that at most half of the pairs are left, or as many as there are at the highest threshold.
+    #[cold]
+    fn raise_threshold(&mut self) {
+        let mut pairs_by_step = [0_usize; NUM_STEPS];
+        let mut ids = Vec::new();
+        self.table.for_each(|piece, _| {
+            read(piece, self.width, &mut ids);
+            for pair in ids.windows(2) {
+                pairs_by_step[step_of(self.sketch.at_most(pair[0], pair[1]))] += 1;
+            }
+        });
+        let num_pairs: usize = pairs_by_step.iter().sum();
+        let mut left = 0;
+        // From the highest step down, as long as at most half are above it.
+        let step = (0..NUM_STEPS).rev().take_while(|&step| {
+            left += pairs_by_step[step];
+            left <= num_pairs / 2
+        });
+        let threshold = start_of_step(step.last().unwrap_or(NUM_STEPS));
+        self.threshold = threshold.max(self.threshold + 1).min(self.max_threshold);
+        let max_bytes = if self.threshold == self.max_threshold { usize::MAX } else { self.memory.piece_table_bytes() };
+        let old = std::mem::replace(&mut self.table, PretokenCounts::within(max_bytes));
+        let (width, mut bytes) = (self.width, Vec::new());
+        self.num_tokens = 0;
+        old.for_each(|piece, count| {
+            read(piece, width, &mut ids);
+            cut(&ids, self.sketch, self.threshold, |piece| {
+                bytes.clear();
+                write(piece, width, &mut bytes);
+                let num_pieces = self.table.len();
+                self.table.add(&bytes, count);
+                self.num_tokens += if self.table.len() > num_pieces { piece.len() } else { 0 };
+            });
+        });
+    }
+
+    /// The pieces, ready to be learned from.
+    pub fn into_words(self) -> Result<Words> {
+        match self.width {
+            2 => words(self.table, |bytes: [u8; 2]| TokenId::from(u16::from_le_bytes(bytes))),
+            3 => words(self.table, |[low, middle, high]: [u8; 3]| TokenId::from_le_bytes([low, middle, high, 0])),
+            _ => words(self.table, TokenId::from_le_bytes),
+        }
+    }
+}
+
+fn words<const WIDTH: usize>(table: PretokenCounts, id_of: impl Fn([u8; WIDTH]) -> TokenId) -> Result<Words> {
+    let list = PretokenList::<WIDTH>::new(&table);
+    drop(table);
+    Words::new(list, id_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_every_width_are_written_and_read() {
+        for (num_ids, width) in [(1, 2), (0x1_0000, 2), (0x1_0001, 3), (0x100_0000, 3), (0x100_0001, 4)] {
+            assert_eq!(width_of(num_ids), width);
+            let piece = [0, 255, TokenId::try_from(num_ids - 1).unwrap()];
+            let (mut bytes, mut ids) = (Vec::new(), Vec::new());
+            write(&piece, width, &mut bytes);
+            read(&bytes, width, &mut ids);
+            assert_eq!((bytes.len(), &ids[..]), (3 * width, &piece[..]));
+        }
+    }
+
+    #[test]
+    fn pieces_lie_between_rare_pairs_and_have_two_tokens() {
+        let sketch = Sketch::new(1 << 20);
+        for (left, right, count) in [(1, 2, 5), (2, 3, 1), (3, 4, 1), (4, 5, 7), (5, 6, 5)] {
+            sketch.add(left, right, count);
+        }
+        let pieces = |threshold| {
+            let mut pieces = Vec::new();
+            cut(&[1, 2, 3, 4, 5, 6], &sketch, threshold, |piece| pieces.push(piece.to_vec()));
+            pieces
+        };
+        assert_eq!(pieces(1), [vec![1, 2, 3, 4, 5, 6]]);
+        assert_eq!(pieces(2), [vec![1, 2], vec![4, 5, 6]]);
+        assert_eq!(pieces(6), [vec![4, 5]]);
+        assert!(pieces(8).is_empty());
+    }
+}
