@@ -67,7 +67,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize("num_bytes", [20_000_000, pytest.param(300_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_bytes", [20_000_000])
 def test_memory_stays_within_the_limit(num_bytes: int, tmp_path: Path) -> None:
     done = subprocess.run(
         command(tmp_path, num_bytes=num_bytes), env=environment(), capture_output=True, text=True, check=False

@@ -7,8 +7,7 @@
 //! entries: bytes in common with the one before, further bytes, those bytes, count     numbers as LEB128
 //! ```
 //!
-//! Neighbours in sorted order have most of their bytes in common, so that alone halves a run; compression on top of it was
-//! not worth its time.
+//! Neighbours in sorted order have most of their bytes in common, which is what makes a run small.
 
 use crate::error::{Error, Result};
 use crate::io::spill::{Spill, SpillFile};
