@@ -37,7 +37,12 @@ class Corpus:
         """
     @staticmethod
     def from_paths(
-        paths: SupportsGetItem[int, str], format: str, documents: str, separator: str | None, field: str, invalid_utf8: str
+        paths: SupportsGetItem[int, str],
+        format: str,
+        documents: str,
+        separator: str | None,
+        field: str,
+        invalid_utf8: str,
     ) -> Corpus:
         """
         Finds the files of a corpus; none is opened yet.
