@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from slm.cli.progress import OnProgress, ProgressLike
     from slm.quickstart.run import QuickstartResult
+    from slm.report.page import Sample
     from slm.train.metrics import StepMetrics
 
 app = noun_as_command()
@@ -157,16 +158,17 @@ def _show(result: "QuickstartResult") -> None:
         f"{result.bits_per_byte:.3f} bits per byte",
         "this call took": f"{result.seconds:.0f} s",
     }
+    slm = _program()
     commands = {
-        "talk with it": f"slm chat {result.model}",
-        "continue a prompt": f"slm generate {result.model} {_quoted(result.samples)}",
-        "serve it": f"slm serve {result.model}",
+        "talk with it": f"{slm} chat {result.model}",
+        "continue a prompt": f"{slm} generate {result.model} {_quoted(result.samples)}",
+        "serve it": f"{slm} serve {result.model}",
         "read the report": str(result.report),
-        "look into the tokenizer": f"slm tokenizer inspect {result.tokenizer}",
-        "look into the shards": f"slm data inspect {result.shards}",
-        "measure it again": f"slm eval {result.model} --shards {result.shards}",
-        "see the run's config": f"slm config show {result.run / 'config.yaml'}",
-        "train it longer": f"slm train {result.out / 'run.yaml'} --set train.max_steps={result.steps * 2}",
+        "look into the tokenizer": f"{slm} tokenizer inspect {result.tokenizer}",
+        "look into the shards": f"{slm} data inspect {result.shards}",
+        "measure it again": f"{slm} eval {result.model} --shards {result.shards}",
+        "see the run's config": f"{slm} config show {result.run / 'config.yaml'}",
+        "train it longer": f"{slm} train {result.out / 'run.yaml'} --set train.max_steps={result.steps * 2}",
     }
     for name, text in figures.items():
         typer.echo(f"{name:<25}{text}")
@@ -175,10 +177,18 @@ def _show(result: "QuickstartResult") -> None:
         typer.echo(f"{name:<25}{text}")
 
 
-def _quoted(samples: "tuple[object, ...]") -> str:
+def _program() -> str:
+    """What to type for `slm`: the name where the shell finds it, else the path of this environment's own."""
+    import os
+    import shutil
+    import sys
+
+    own = Path(sys.executable).with_name("slm")
+    return "slm" if shutil.which("slm") or not own.exists() else os.path.relpath(own)
+
+
+def _quoted(samples: "tuple[Sample, ...]") -> str:
+    """The first prompt of one line, as a shell takes it."""
     import shlex
 
-    from slm.report.page import Sample
-
-    first = samples[0] if samples else None
-    return shlex.quote(first.prompt) if isinstance(first, Sample) else "PROMPT"
+    return next((shlex.quote(sample.prompt) for sample in samples if "\n" not in sample.prompt), "PROMPT")
