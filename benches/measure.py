@@ -6,7 +6,6 @@ kernel), of the process and its children added up at each poll. Page cache count
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -36,7 +35,6 @@ def measure(
     arguments: dict[str, Any],
     *,
     threads: int,
-    max_data_bytes: int | None = None,
     max_seconds: float = float("inf"),
 ) -> Measurement:
     """Run Python code in a fresh interpreter with `arguments` as the dictionary `args`.
@@ -45,7 +43,6 @@ def measure(
         code: A program; its last line of output must be a JSON object.
         arguments: What the program finds in `args`, through JSON.
         threads: Cores that the process may use; it is pinned to that many.
-        max_data_bytes: Private memory that the process may ask the system for (`RLIMIT_DATA`), interpreter and all.
         max_seconds: The process is killed after this long.
 
     Returns:
@@ -63,12 +60,6 @@ def measure(
         "OPENBLAS_NUM_THREADS": "1",
     }
     cores = sorted(os.sched_getaffinity(0))[:threads]
-
-    def prepare() -> None:
-        os.sched_setaffinity(0, cores)
-        if max_data_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, (max_data_bytes, max_data_bytes))
-
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -76,7 +67,7 @@ def measure(
             stdout=output,
             stderr=errors,
             env=environment,
-            preexec_fn=prepare,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         anonymous = resident = 0
         try:
