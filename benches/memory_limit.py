@@ -1,9 +1,9 @@
 r"""Memory limits held: peak anonymous memory of the whole process, under `RLIMIT_DATA`.
 
-For each corpus and limit a process of its own trains; the system refuses it memory beyond the limit, 64 MiB and 8 MiB a
-thread. The interpreter's own memory counts, though not the address space that libraries reserve at their start and never
-touch. Besides the cases named: one line of `--line-gb`, random words that occur once each, and the cases repeated to 1
-and 4 GB, where the peak must be the same within 5%:
+For each corpus and limit a process of its own trains; the system refuses it memory beyond the limit, 64 MiB and 8 MiB
+a thread. The interpreter's own memory counts, the address space that libraries reserve at their start and never touch
+does not. Besides the cases named: one line of `--line-gb`, random words that occur once each, and the cases repeated to
+1 and 4 GB, where the peak must be the same within 5%:
 
     python -m benches.memory_limit --case books=books-en.txt --case poems=poems.txt --limits 64,128,256,512
 """
