@@ -17,8 +17,9 @@ class CorpusConfig(Config):
     told apart by their content. Relative paths start from the working directory.
     """
 
-    format: Literal["auto", "text", "jsonl"] = "auto"
-    """`text`, `jsonl`, or `auto`: jsonl for names in `.jsonl` or `.ndjson`, also compressed ones, else text."""
+    format: Literal["auto", "text", "jsonl", "parquet"] = "auto"
+    """`text`, `jsonl`, `parquet`, or `auto`: by the name, which ends in `.jsonl`, `.ndjson` (either also compressed) or
+    `.parquet`; else text."""
 
     documents: Literal["file", "line", "separator"] = "file"
     """What one document of a text file is: the `file`, each `line` with its ending, or the text between separators."""
@@ -27,7 +28,7 @@ class CorpusConfig(Config):
     """Text between two documents where `documents` is `separator`; it belongs to neither. None otherwise."""
 
     field: Annotated[str, Field(min_length=1)] = "text"
-    """Key of the text in each object of a jsonl file."""
+    """Key of the text in each object of a jsonl file, or column of the text in a parquet file."""
 
     invalid_utf8: Literal["error", "replace", "skip"] = "error"
     """What becomes of bytes that are not UTF-8: an `error`, `replace` by U+FFFD, or `skip` the document; counted."""

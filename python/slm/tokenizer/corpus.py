@@ -14,7 +14,7 @@ CorpusLike: TypeAlias = PathLike | list[Any] | tuple[Any, ...] | Iterable[str]
 """A file, a directory or a glob, `@list.txt` for a file that lists some, `-` for standard input; a list or tuple of
 those; or any other iterable of documents as `str`."""
 
-Format: TypeAlias = Literal["auto", "text", "jsonl"]
+Format: TypeAlias = Literal["auto", "text", "jsonl", "parquet"]
 """What the bytes of a file are; `auto` goes by its name."""
 
 Documents: TypeAlias = Literal["file", "line", "separator"]
@@ -42,8 +42,8 @@ def open_corpus(
         documents: What one document of a text file is: the `file`, each `line` with its ending, or the text between two
             `separator`s.
         separator: Text between two documents, which belongs to neither; only with `documents="separator"`.
-        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
-        field: Key of the text in each object of a JSON lines file.
+        format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
+        field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
         invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file and offset, `replace` them by
             U+FFFD as Python's `errors="replace"` does, or `skip` the document.
 

@@ -45,8 +45,8 @@ def train_tokenizer(
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
-        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
-        field: Key of the text in each object of a JSON lines file.
+        format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
+        field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
         invalid_utf8: What becomes of bytes of a file that are not UTF-8: an `error` naming file and offset, `replace`
             them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no

@@ -39,7 +39,8 @@ impl Corpus {
                 "auto" => Format::Auto,
                 "text" => Format::Text,
                 "jsonl" => Format::Jsonl,
-                other => return Err(unknown("format", other, "`auto`, `text` or `jsonl`")),
+                "parquet" => Format::Parquet,
+                other => return Err(unknown("format", other, "`auto`, `text`, `jsonl` or `parquet`")),
             };
             let documents = match (documents, separator) {
                 ("file", None) => Documents::File,

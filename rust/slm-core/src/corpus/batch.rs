@@ -4,7 +4,9 @@ use crate::corpus::decompress::Bytes;
 use crate::corpus::documents::{self, Sink};
 use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
 use crate::corpus::utf8::Utf8Pieces;
-use crate::corpus::{Corpus, CorpusFile, Documents, InvalidUtf8, PIECE_BYTES, Source, floor_char_boundary};
+use crate::corpus::{
+    Corpus, CorpusFile, Documents, Format, InvalidUtf8, PIECE_BYTES, Source, floor_char_boundary, parquet,
+};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pattern;
 use crate::progress::Stop;
@@ -120,9 +122,16 @@ pub fn read_batches_within(
 fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
     let stop = batcher.stop;
     for file in &corpus.files {
+        if file.format == Format::Parquet {
+            let taken = Rc::clone(&batcher.bytes_read);
+            let replaced = parquet::read(file, &corpus.field, corpus.invalid_utf8, &taken, batcher)?;
+            batcher.summary.replaced_sequences += replaced;
+            batcher.summary.files += 1;
+            continue;
+        }
         let bytes = Bytes::open(file, &batcher.bytes_read, stop)?;
         let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8);
-        if file.is_jsonl {
+        if file.format == Format::Jsonl {
             documents::read_jsonl(&mut pieces, &corpus.field, batcher)?;
         } else if corpus.invalid_utf8 == InvalidUtf8::Skip {
             let mut survey = || find_long_spoiled(file, &corpus.documents, stop);

@@ -1,13 +1,14 @@
 //! The corpus: files, or documents handed over in memory, as one stream of checked UTF-8 in batches.
 //!
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
-//! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`] (text to documents), [`skip`] (documents to leave out),
+//! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`] (text to documents), [`parquet`] (columns to documents), [`skip`] (documents to leave out),
 //! [`batch`] (documents to batches).
 
 pub mod batch;
 mod decompress;
 mod documents;
 mod files;
+mod parquet;
 mod pipe;
 mod skip;
 mod utf8;
@@ -22,16 +23,20 @@ use xxhash_rust::xxh3::Xxh3;
 /// What the bytes of a file are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// By the file's name: `.jsonl` and `.ndjson` (also before `.gz`, `.zst` or `.xz`) are JSON lines, everything else is text.
+    /// By the file's name: `.jsonl` and `.ndjson` (also before `.gz`, `.zst` or `.xz`) are JSON lines, `.parquet` is Parquet,
+    /// everything else is text.
     #[default]
     Auto,
     /// UTF-8 text.
     Text,
     /// One JSON object a line, with the document in one field.
     Jsonl,
+    /// A table with the documents in one column; a null is a document without text.
+    Parquet,
 }
 
-/// Where one document of a text file ends and the next begins. JSON lines are always a document a line.
+/// Where one document of a text file ends and the next begins. JSON lines and Parquet
+/// always have a document a line or a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Documents {
     /// A file is one document.
@@ -71,7 +76,7 @@ pub struct CorpusSpec {
     pub format: Format,
     /// Documents of text files.
     pub documents: Documents,
-    /// The field of a JSON line that holds the document.
+    /// The field of a JSON line, or the column of a Parquet file, that holds the document.
     pub field: String,
     /// What becomes of bytes that are not UTF-8.
     pub invalid_utf8: InvalidUtf8,
@@ -96,8 +101,8 @@ pub struct CorpusFile {
     pub path: PathBuf,
     /// Its size on disk in bytes; 0 for a pipe.
     pub bytes: u64,
-    /// Whether it is read as JSON lines.
-    pub is_jsonl: bool,
+    /// What it holds; never [`Format::Auto`].
+    pub format: Format,
     /// Whether it is standard input, a pipe or something else that can be read only once.
     pub is_pipe: bool,
 }
@@ -148,7 +153,7 @@ impl Corpus {
         hasher.update(format!("{:?}\0{:?}\0{}", self.documents, self.invalid_utf8, self.field).as_bytes());
         for file in &self.files {
             hasher.update(file.path.as_os_str().as_encoded_bytes());
-            hasher.update(&[0, u8::from(file.is_jsonl)]);
+            hasher.update(&[0, file.format as u8]);
             hasher.update(&file.bytes.to_le_bytes());
         }
         hasher.digest()

@@ -76,6 +76,7 @@ fn corpus(spec: &CorpusSpec) -> Value {
         Format::Auto => "auto",
         Format::Text => "text",
         Format::Jsonl => "jsonl",
+        Format::Parquet => "parquet",
     };
     let (documents, separator) = match &spec.documents {
         Documents::File => ("file", None),
