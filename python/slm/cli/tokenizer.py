@@ -53,6 +53,7 @@ def train(
             special_tokens=settings.special_tokens,
             min_frequency=settings.min_frequency,
             max_token_length=settings.max_token_length,
+            max_token_bytes=settings.max_token_bytes,
             initial_alphabet=settings.initial_alphabet,
             num_threads=settings.num_threads,
             memory_limit=settings.memory_limit,

@@ -28,10 +28,14 @@ class CorpusConfig(Config):
     """Text between two documents where `documents` is `separator`; it belongs to neither. None otherwise."""
 
     field: Annotated[str, Field(min_length=1)] = "text"
-    """Key of the text in each object of a jsonl file, or column of the text in a parquet file."""
+    """Key of the text in each object of a jsonl file, or column in a parquet file (`outer.inner` for a nested one).
+
+    A null is a document that is left out and counted.
+    """
 
     invalid_utf8: Literal["error", "replace", "skip"] = "error"
-    """What becomes of bytes that are not UTF-8: an `error`, `replace` by U+FFFD, or `skip` the document; counted."""
+    """What becomes of bytes that are not UTF-8, and of lone surrogates in JSON: an `error`, `replace` by U+FFFD, or `skip`
+    the document; counted."""
 
     @model_validator(mode="after")
     def _separator_goes_with_documents(self) -> Self:
@@ -64,7 +68,10 @@ class TokenizerConfig(Config):
     """Fewest occurrences of a pair that is merged. 0 and 1 merge until the vocabulary is full."""
 
     max_token_length: Annotated[int, Field(ge=1)] | None = None
-    """Longest token, in bytes. None: no limit."""
+    """Hugging Face's rule: merged tokens have fewer bytes than this, but pairs of two are always made. None: no limit."""
+
+    max_token_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Most bytes that a merged token has, without exceptions. None: no limit."""
 
     initial_alphabet: bool = True
     """Whether all 256 bytes are tokens, so that every text can be encoded, or only those of the corpus."""

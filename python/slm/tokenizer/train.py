@@ -22,6 +22,7 @@ def train_tokenizer(
     special_tokens: Sequence[str] = ("<|endoftext|>",),
     min_frequency: int = 0,
     max_token_length: int | None = None,
+    max_token_bytes: int | None = None,
     initial_alphabet: bool = True,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -37,8 +38,8 @@ def train_tokenizer(
     goes to a directory in `spill_dir`, which is removed at the end, and after a kill by the next run there.
 
     Args:
-        corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`. Files may be
-            gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
+        corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str` or `bytes`. Files
+            may be gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
         vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
         pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
             name) or `qwen2` (without its NFC normalizer).
@@ -47,13 +48,16 @@ def train_tokenizer(
         separator: Text between two documents; only with `documents="separator"`.
         format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
         field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
-        invalid_utf8: What becomes of bytes of a file that are not UTF-8: an `error` naming file and offset, `replace`
-            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted.
+        invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone surrogate
+            in JSON or in a `str` is one such sequence.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
             token has such a name, the first one does.
         min_frequency: Fewest occurrences of a pair that is merged; 0 and 1 mean the same.
         max_token_length: Longest token that merging makes, by Hugging Face's rule: fewer bytes than this, and pairs of
             two bytes always. None: no limit.
+        max_token_bytes: Longest token that merging makes, in bytes, without exceptions: 1 makes no merges at all. None:
+            no limit.
         initial_alphabet: Whether all 256 bytes are tokens, so that every text can be encoded.
         num_threads: Threads that count; all cores of this process if None.
         memory_limit: Memory for counting and merging, in bytes or as text such as `256MiB` or `1GiB`; 64 MiB at least.
@@ -94,6 +98,7 @@ def train_tokenizer(
         special_tokens=list(special_tokens),
         min_frequency=min_frequency,
         max_token_length=max_token_length,
+        max_token_bytes=max_token_bytes,
         initial_alphabet=initial_alphabet,
         num_threads=num_threads or default_num_threads(),
         memory_limit=bounds.memory_limit,

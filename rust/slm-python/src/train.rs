@@ -14,8 +14,8 @@ use std::path::PathBuf;
 /// Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, *, vocab_size, pattern, special_tokens, min_frequency, max_token_length, initial_alphabet, num_threads,
-    memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
+    corpus, *, vocab_size, pattern, special_tokens, min_frequency, max_token_length, max_token_bytes,
+    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
@@ -26,6 +26,7 @@ pub fn train_tokenizer(
     special_tokens: Vec<String>,
     min_frequency: u64,
     max_token_length: Option<usize>,
+    max_token_bytes: Option<usize>,
     initial_alphabet: bool,
     num_threads: usize,
     memory_limit: u64,
@@ -40,6 +41,7 @@ pub fn train_tokenizer(
         pattern,
         min_frequency,
         max_token_length,
+        max_token_bytes,
         special_tokens,
         initial_alphabet,
         num_threads,

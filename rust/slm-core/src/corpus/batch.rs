@@ -2,11 +2,11 @@
 
 use crate::corpus::decompress::Bytes;
 use crate::corpus::documents::{self, Sink};
+use crate::corpus::memory::{push_in_pieces, read_raw};
 use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
+use crate::corpus::summary::{ReadSummary, SkipReason};
 use crate::corpus::utf8::Utf8Pieces;
-use crate::corpus::{
-    Corpus, CorpusFile, Documents, Format, InvalidUtf8, PIECE_BYTES, Source, floor_char_boundary, parquet,
-};
+use crate::corpus::{Corpus, CorpusFile, Documents, Format, InvalidUtf8, PIECE_BYTES, Source, json_lines, parquet};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pattern;
 use crate::progress::Stop;
@@ -50,29 +50,10 @@ impl Batch {
     }
 }
 
-/// What was read, once all of it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadSummary {
-    /// Files read; 0 for documents in memory.
-    pub files: u64,
-    /// Documents with text.
-    pub documents: u64,
-    /// Documents without text, left out.
-    pub empty_documents: u64,
-    /// Documents with bytes that are not UTF-8, left out under [`InvalidUtf8::Skip`].
-    pub invalid_documents: u64,
-    /// Sequences of bytes that became U+FFFD under [`InvalidUtf8::Replace`].
-    pub replaced_sequences: u64,
-    /// Bytes of the documents' text.
-    pub text_bytes: u64,
-    /// Identifies the text: documents, their order and their borders.
-    pub fingerprint: u64,
-}
-
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`, or the longest JSON line;
-/// with [`InvalidUtf8::Skip`] four mebibytes more.
+/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`; with
+/// [`InvalidUtf8::Skip`] four mebibytes more.
 ///
 /// # Errors
 /// [`Error::Io`] with the path; [`Error::Data`] for text that is not UTF-8, a truncated or corrupt archive, JSON lines that are
@@ -105,14 +86,21 @@ pub fn read_batches_within(
             while let Some(documents) = next()? {
                 for document in documents {
                     batcher.bytes_read.update(|bytes| bytes + document.len() as u64);
-                    let mut rest = document.as_str();
-                    while !rest.is_empty() {
-                        let (piece, after) = rest.split_at(floor_char_boundary(rest, PIECE_BYTES));
-                        batcher.push(piece)?;
-                        rest = after;
-                    }
+                    push_in_pieces(&document, &mut batcher)?;
                     batcher.end_document()?;
                 }
+                stop.check()?;
+            }
+        }
+        Source::Raw { mut next, invalid_utf8 } => {
+            let mut number = 0;
+            while let Some(documents) = next()? {
+                for document in documents {
+                    batcher.bytes_read.update(|bytes| bytes + document.bytes().len() as u64);
+                    batcher.summary.replaced_sequences += read_raw(&document, number, invalid_utf8, &mut batcher)?;
+                    number += 1;
+                }
+                stop.check()?;
             }
         }
     }
@@ -131,14 +119,13 @@ fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
         }
         let bytes = Bytes::open(file, &batcher.bytes_read, stop)?;
         let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8);
-        if file.format == Format::Jsonl {
-            documents::read_jsonl(&mut pieces, &corpus.field, batcher)?;
-        } else if corpus.invalid_utf8 == InvalidUtf8::Skip {
-            let mut survey = || find_long_spoiled(file, &corpus.documents, stop);
-            read_text(&mut pieces, &corpus.documents, &mut Withholding::new(batcher, &mut survey))?;
+        let num_replaced = if corpus.invalid_utf8 == InvalidUtf8::Skip {
+            let mut survey = || find_long_spoiled(file, corpus, stop);
+            read_documents(&mut pieces, file, corpus, &mut Withholding::new(batcher, &mut survey))?
         } else {
-            read_text(&mut pieces, &corpus.documents, batcher)?;
-        }
+            read_documents(&mut pieces, file, corpus, batcher)?
+        };
+        batcher.summary.replaced_sequences += num_replaced;
         batcher.summary.replaced_sequences += pieces.num_replaced();
         batcher.summary.files += 1;
     }
@@ -155,15 +142,25 @@ pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
     ))
 }
 
-fn read_text(pieces: &mut Utf8Pieces<'_>, documents: &Documents, sink: &mut impl Sink) -> Result<()> {
-    match documents {
-        Documents::File => documents::read_file(pieces, sink),
-        Documents::Line => documents::read_lines(pieces, sink),
-        Documents::Separator(separator) => documents::read_separated(pieces, separator, sink),
+/// Gives how many lone surrogates were replaced.
+fn read_documents(
+    pieces: &mut Utf8Pieces<'_>,
+    file: &CorpusFile,
+    corpus: &Corpus,
+    sink: &mut impl Sink,
+) -> Result<u64> {
+    if file.format == Format::Jsonl {
+        return json_lines::read(pieces, &corpus.field, corpus.invalid_utf8, sink);
     }
+    match &corpus.documents {
+        Documents::File => documents::read_file(pieces, sink)?,
+        Documents::Line => documents::read_lines(pieces, sink)?,
+        Documents::Separator(separator) => documents::read_separated(pieces, separator, sink)?,
+    }
+    Ok(0)
 }
 
-fn find_long_spoiled(file: &CorpusFile, documents: &Documents, stop: &Stop) -> Result<Vec<u64>> {
+fn find_long_spoiled(file: &CorpusFile, corpus: &Corpus, stop: &Stop) -> Result<Vec<u64>> {
     if file.is_pipe {
         return Err(Error::Data(format!(
             "`{}` has a document of more than {} MiB, and cannot be read twice, as `invalid_utf8: skip` has to for such a \
@@ -174,7 +171,7 @@ fn find_long_spoiled(file: &CorpusFile, documents: &Documents, stop: &Stop) -> R
     }
     let mut survey = Survey::new(stop);
     let mut pieces = Utf8Pieces::new(Bytes::open(file, &Rc::default(), stop)?, InvalidUtf8::Skip);
-    read_text(&mut pieces, documents, &mut survey)?;
+    read_documents(&mut pieces, file, corpus, &mut survey)?;
     Ok(survey.long_spoiled)
 }
 
@@ -189,8 +186,8 @@ struct Batcher<'a> {
     is_continued: bool,
     /// Bytes of the open document.
     document_bytes: u64,
-    /// Whether the open document, of which nothing was pushed, is to be left out.
-    is_spoiled: bool,
+    /// Why the open document, of which nothing was pushed, is to be left out.
+    left_out: Option<SkipReason>,
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
     full_at: usize,
     max_stretch_bytes: usize,
@@ -215,7 +212,7 @@ impl<'a> Batcher<'a> {
             document_start: 0,
             is_continued: false,
             document_bytes: 0,
-            is_spoiled: false,
+            left_out: None,
             full_at: BATCH_BYTES,
             max_stretch_bytes,
             bytes_read: Rc::default(),
@@ -271,9 +268,8 @@ impl<'a> Batcher<'a> {
         }
         if self.summary.documents == 0 {
             return Err(Error::Data(format!(
-                "the corpus has no text: {} files, {} documents that are empty, {} that are not UTF-8\n\nhint: check the paths, and \
-                 the field of jsonl files",
-                self.summary.files, self.summary.empty_documents, self.summary.invalid_documents
+                "the corpus has no text: {} files, in which {}\n\nhint: check the paths, and the field of jsonl and parquet files",
+                self.summary.files, self.summary.skipped
             )));
         }
         self.summary.fingerprint = self.hasher.digest();
@@ -292,19 +288,16 @@ impl Sink for Batcher<'_> {
         Ok(())
     }
 
-    fn spoil(&mut self) -> Result<()> {
+    fn leave_out(&mut self, reason: SkipReason) -> Result<()> {
         debug_assert_eq!(self.document_bytes, 0, "what was pushed cannot be taken back");
-        self.is_spoiled = true;
+        self.left_out = Some(reason);
         Ok(())
     }
 
     fn end_document(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.is_spoiled) {
-            self.summary.invalid_documents += 1;
-            return Ok(());
-        }
-        if self.document_bytes == 0 {
-            self.summary.empty_documents += 1;
+        let empty = (self.document_bytes == 0).then_some(SkipReason::Empty);
+        if let Some(reason) = self.left_out.take().or(empty) {
+            self.summary.skipped.add(reason);
             return Ok(());
         }
         self.hasher.update(&self.document_bytes.to_le_bytes());

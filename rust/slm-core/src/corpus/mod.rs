@@ -1,20 +1,26 @@
 //! The corpus: files, or documents handed over in memory, as one stream of checked UTF-8 in batches.
 //!
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
-//! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`] (text to documents), [`parquet`] (columns to documents), [`skip`] (documents to leave out),
-//! [`batch`] (documents to batches).
+//! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`], [`json_lines`] and [`parquet`] (files to documents),
+//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] (documents to batches), [`summary`] (what
+//! was read).
 
 pub mod batch;
 mod decompress;
 mod documents;
 mod files;
+mod json_lines;
+mod memory;
 mod parquet;
 mod pipe;
 mod skip;
+mod summary;
 mod utf8;
 
 pub(crate) use batch::pretoken_too_long;
-pub use batch::{Batch, ReadSummary, Span, read_batches, read_batches_within};
+pub use batch::{Batch, Span, read_batches, read_batches_within};
+pub use memory::RawDocument;
+pub use summary::{ReadSummary, Skipped};
 
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -31,12 +37,11 @@ pub enum Format {
     Text,
     /// One JSON object a line, with the document in one field.
     Jsonl,
-    /// A table with the documents in one column; a null is a document without text.
+    /// A table with the documents in one column.
     Parquet,
 }
 
-/// Where one document of a text file ends and the next begins. JSON lines and Parquet
-/// always have a document a line or a row.
+/// Where one document of a text file ends and the next begins. In JSON lines and Parquet it is always a line or a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Documents {
     /// A file is one document.
@@ -48,13 +53,13 @@ pub enum Documents {
     Separator(String),
 }
 
-/// What becomes of bytes that are not UTF-8.
+/// What becomes of bytes that are not UTF-8, and of lone surrogates in JSON and in text from memory, which have no form in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InvalidUtf8 {
-    /// They are an error, which names the file and the place.
+    /// They are an error, which names the file or the document and the place.
     #[default]
     Error,
-    /// Each sequence of them becomes U+FFFD, as in Python's `errors="replace"`.
+    /// Each sequence of bytes becomes U+FFFD, as in Python's `errors="replace"`, and so does each surrogate.
     Replace,
     /// The document that has them is left out.
     Skip,
@@ -163,12 +168,22 @@ impl Corpus {
 /// Hands over the next documents, or `None` after the last. Called on the reader's thread.
 pub type NextDocuments<'a> = dyn FnMut() -> Result<Option<Vec<String>>> + Send + 'a;
 
+/// As [`NextDocuments`], for documents that need not be text.
+pub type NextRawDocuments<'a> = dyn FnMut() -> Result<Option<Vec<RawDocument>>> + Send + 'a;
+
 /// Where documents come from.
 pub enum Source<'a> {
     /// From files.
     Files(&'a Corpus),
     /// From memory: a caller that has an iterator wraps it, or the receiving end of a bounded channel, in a closure.
     Memory(Box<NextDocuments<'a>>),
+    /// As before, but they need not be text.
+    Raw {
+        /// Gives the documents.
+        next: Box<NextRawDocuments<'a>>,
+        /// What becomes of those that are not text.
+        invalid_utf8: InvalidUtf8,
+    },
 }
 
 impl<'a> From<&'a Corpus> for Source<'a> {
@@ -182,7 +197,7 @@ impl Source<'_> {
     pub fn total_bytes(&self) -> u64 {
         match self {
             Self::Files(corpus) => corpus.total_bytes(),
-            Self::Memory(_) => 0,
+            Self::Memory(_) | Self::Raw { .. } => 0,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Pages are read one after another, so memory is that of a page, whatever the size of a row group.
 
 use crate::corpus::documents::Sink;
+use crate::corpus::memory::push_in_pieces;
+use crate::corpus::summary::SkipReason;
 use crate::corpus::{CorpusFile, InvalidUtf8};
 use crate::error::{Error, Result};
 use parquet::basic::Type;
@@ -18,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Rows read at a time. Each keeps the page that it is in, and pages have about a mebibyte.
 const ROWS: usize = 32;
 
-/// Passes on each row of the column `field` (nested ones as `outer.inner`); a null is a document without text.
+/// Passes on each row of the column `field` (nested ones as `outer.inner`); a null is a document that is left out.
 ///
 /// `taken` goes up by the size of the file, in step with the rows. Gives the number of sequences that were replaced.
 ///
@@ -119,8 +121,9 @@ impl Column<'_> {
         let mut values = values.iter();
         for row_idx in 0..num_rows {
             let is_null = max_level > 0 && levels.get(row_idx) != Some(&max_level);
-            if let Some(value) = if is_null { None } else { values.next() } {
-                self.pass_on_value(value.data(), sink)?;
+            match if is_null { None } else { values.next() } {
+                Some(value) => self.pass_on_value(value.data(), sink)?,
+                None => sink.leave_out(SkipReason::Null)?,
             }
             sink.end_document()?;
             self.row += 1;
@@ -130,14 +133,14 @@ impl Column<'_> {
 
     fn pass_on_value(&mut self, value: &[u8], sink: &mut impl Sink) -> Result<()> {
         let at = match std::str::from_utf8(value) {
-            Ok(text) => return sink.push(text),
+            Ok(text) => return push_in_pieces(text, sink),
             Err(error) => error.valid_up_to(),
         };
         match self.policy {
-            InvalidUtf8::Skip => sink.spoil(),
+            InvalidUtf8::Skip => sink.leave_out(SkipReason::InvalidUtf8),
             InvalidUtf8::Replace => {
                 for chunk in value.utf8_chunks() {
-                    sink.push(chunk.valid())?;
+                    push_in_pieces(chunk.valid(), sink)?;
                     if !chunk.invalid().is_empty() {
                         self.num_replaced += 1;
                         sink.push("\u{FFFD}")?;

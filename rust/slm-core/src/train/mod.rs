@@ -36,6 +36,8 @@ pub struct TrainOptions {
     pub min_frequency: u64,
     /// As in Hugging Face: a pair is merged if its token has fewer bytes than this, and pairs of two bytes always are.
     pub max_token_length: Option<usize>,
+    /// No merge makes a token of more bytes, pairs of two bytes included.
+    pub max_token_bytes: Option<usize>,
     /// Tokens that come first in the vocabulary. Their text in the corpus is text like any other.
     pub special_tokens: Vec<String>,
     /// Whether all 256 bytes are in the vocabulary, or only those that occur.
@@ -53,11 +55,21 @@ impl Default for TrainOptions {
             pattern: Pattern::Gpt2,
             min_frequency: 0,
             max_token_length: None,
+            max_token_bytes: None,
             special_tokens: vec!["<|endoftext|>".to_owned()],
             initial_alphabet: true,
             num_threads: 1,
             bounds: None,
         }
+    }
+}
+
+impl TrainOptions {
+    /// The most bytes that a merge may make a token of. Every merge makes two or more, so Hugging Face's rule, fewer than
+    /// `max_token_length` or exactly two, is such a limit too.
+    pub(crate) fn max_merged_bytes(&self) -> usize {
+        let by_their_rule = self.max_token_length.map_or(usize::MAX, |length| length.saturating_sub(1).max(2));
+        by_their_rule.min(self.max_token_bytes.unwrap_or(usize::MAX))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::count::{PretokenCounts, SortedCounts};
 use crate::encode::{Encoder, Scratch};
 use crate::error::{Error, Result};
 use crate::token::TokenId;
-use crate::train::learn::{Learner, is_length_allowed};
+use crate::train::learn::Learner;
 use crate::train::pieces::{Pieces, cut, width_of, write};
 use crate::train::sketch::Sketch;
 use crate::train::tokens::Tokens;
@@ -234,9 +234,7 @@ impl<'a> Pass<'a> {
     }
 
     fn is_short_enough(&self, left: TokenId, right: TokenId) -> bool {
-        self.learning.options.max_token_length.is_none_or(|max| {
-            let bytes = self.byte_lengths[left as usize] as usize + self.byte_lengths[right as usize] as usize;
-            is_length_allowed(bytes, max)
-        })
+        let bytes = self.byte_lengths[left as usize] as usize + self.byte_lengths[right as usize] as usize;
+        bytes <= self.learning.options.max_merged_bytes()
     }
 }
