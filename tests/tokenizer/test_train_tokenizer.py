@@ -14,7 +14,6 @@ from slm.errors import ConfigError, DataError
 from slm.tokenizer import train_tokenizer
 from tests.reference import hugging_face
 
-
 POLICIES: tuple[Literal["skip", "replace"], ...] = ("skip", "replace")
 
 

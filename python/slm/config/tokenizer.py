@@ -34,8 +34,10 @@ class CorpusConfig(Config):
     """
 
     invalid_utf8: Literal["error", "replace", "skip"] = "error"
-    """What becomes of bytes that are not UTF-8, and of lone surrogates in JSON: an `error`, `replace` by U+FFFD, or `skip`
-    the document; counted."""
+    """What becomes of bytes that are not UTF-8: an `error`, `replace` by U+FFFD, or `skip` the document; counted.
+
+    The same goes for lone surrogates in JSON.
+    """
 
     @model_validator(mode="after")
     def _separator_goes_with_documents(self) -> Self:
@@ -68,10 +70,10 @@ class TokenizerConfig(Config):
     """Fewest occurrences of a pair that is merged. 0 and 1 merge until the vocabulary is full."""
 
     max_token_length: Annotated[int, Field(ge=1)] | None = None
-    """Hugging Face's rule: merged tokens have fewer bytes than this, but pairs of two are always made. None: no limit."""
+    """Hugging Face's rule: merges make tokens of fewer bytes than this, and any of two bytes. None: no limit."""
 
     max_token_bytes: Annotated[int, Field(ge=1)] | None = None
-    """Most bytes that a merged token has, without exceptions. None: no limit."""
+    """Most bytes of a token that merges make, without exceptions. None: no limit."""
 
     initial_alphabet: bool = True
     """Whether all 256 bytes are tokens, so that every text can be encoded, or only those of the corpus."""

@@ -55,8 +55,8 @@ def build_shards(
         format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
         field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
         invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
-            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone surrogate
-            in JSON or in a `str` is one such sequence.
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
+            surrogate in JSON or in a `str` is one such sequence.
         num_threads: Threads that encode; all cores of this process if None.
         progress: Called about twenty times a second from this thread; an exception in it stops the build.
 

@@ -49,8 +49,8 @@ def train_tokenizer(
         format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
         field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
         invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
-            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone surrogate
-            in JSON or in a `str` is one such sequence.
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
+            surrogate in JSON or in a `str` is one such sequence.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
             token has such a name, the first one does.
         min_frequency: Fewest occurrences of a pair that is merged; 0 and 1 mean the same.

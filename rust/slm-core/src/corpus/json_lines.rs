@@ -688,7 +688,7 @@ mod tests {
             units in prop::collection::vec(prop_oneof![Just(0x61_u16), 0xD800..0xD804_u16, 0xDC00..0xDC04_u16, any::<u16>()], 0..8),
             cuts in prop::collection::vec(0..60_usize, 0..10),
         ) {
-            let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let escaped = units.iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
             let text = format!("{{\"text\": \"{escaped}\"}}\n{{\"text\": \"b\"}}");
             let num_lone = char::decode_utf16(units.clone()).filter(std::result::Result::is_err).count() as u64;
             let replaced = String::from_utf16_lossy(&units);

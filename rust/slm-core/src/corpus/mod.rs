@@ -2,13 +2,14 @@
 //!
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
 //! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`], [`json_lines`] and [`parquet`] (files to documents),
-//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] (documents to batches), [`summary`] (what
-//! was read).
+//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] (documents to batches), [`fingerprint`]
+//! (the text's identity), [`summary`] (what was read).
 
 pub mod batch;
 mod decompress;
 mod documents;
 mod files;
+mod fingerprint;
 mod json_lines;
 mod memory;
 mod parquet;
@@ -18,7 +19,7 @@ mod summary;
 mod utf8;
 
 pub(crate) use batch::pretoken_too_long;
-pub use batch::{Batch, Span, read_batches, read_batches_within};
+pub use batch::{Anchor, Batch, Reading, Span, read_batches, read_batches_from, read_batches_within};
 pub use memory::RawDocument;
 pub use summary::{ReadSummary, Skipped};
 
