@@ -66,6 +66,21 @@ class TokenizerConfig(Config):
     special_tokens: TextTuple = ("<|endoftext|>",)
     """Tokens that no text is split into, with the lowest ids in this order; shards need `<|endoftext|>`."""
 
+    chat_tokens: Literal["chatml"] | None = None
+    """Special tokens for conversations, with ids after `special_tokens`, and their template. None: no such tokens.
+
+    `chatml` is `<|im_start|>` and `<|im_end|>`; `apply_chat_template` of `transformers` uses them.
+    """
+
+    reserved_tokens: Annotated[int, Field(ge=0)] = 0
+    """Special tokens kept for later uses, with ids after all others: `<|reserved_special_token_0|>` and so on."""
+
+    special_tokens_in_text: Literal["text", "split"] = "text"
+    """What the text of a special token is in the corpus: `text` like any other, or a place to `split` at.
+
+    With `split` nothing is learned from it or across it. Hugging Face's `BpeTrainer` takes it as text.
+    """
+
     min_frequency: Annotated[int, Field(ge=0)] = 0
     """Fewest occurrences of a pair that is merged. 0 and 1 merge until the vocabulary is full."""
 
@@ -103,9 +118,10 @@ class TokenizerConfig(Config):
         repeated = sorted({token for token in self.special_tokens if self.special_tokens.count(token) > 1})
         if repeated:
             raise ValueError(f"`special_tokens` has `{repeated[0]}` more than once")
-        if len(self.special_tokens) + 256 * self.initial_alphabet > self.vocab_size:
+        if len(self.special_tokens) + self.reserved_tokens + 256 * self.initial_alphabet > self.vocab_size:
             raise ValueError(
                 f"`vocab_size` is {self.vocab_size:,}, fewer than the {len(self.special_tokens)} `special_tokens`"
+                + (f", {self.reserved_tokens:,} `reserved_tokens`" if self.reserved_tokens else "")
                 + (" and 256 bytes of `initial_alphabet`" if self.initial_alphabet else "")
             )
         return self

@@ -13,6 +13,7 @@ use slm_core::corpus::{
 use slm_core::error::{Error, Result};
 use slm_core::pretokenize::Pattern;
 use slm_core::progress::Stop;
+use slm_core::special_tokens::SpecialTokenFinder;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -269,7 +270,7 @@ fn bad_json_lines_are_named_by_file_and_line() {
         ("{\"n\" 1}", "'1' where `:` must be, at column 6"),
         ("{n: 1}", "'n' where a key must be, at column 2"),
         ("{\"n\": …}", "'…' where a value must be, at column 7"),
-        (deep.as_str(), "more than 128 arrays and objects in one another, at column 133"),
+        (deep.as_str(), "more than 128 arrays and objects in one another, at column 134"),
     ] {
         let error = error_of("a.jsonl", format!("{{\"text\": \"fine\"}}\n{line}\n").as_bytes(), Documents::File);
         assert!(error.contains(place) && error.contains(complaint) && error.contains("hint: "), "{error}");
@@ -505,6 +506,37 @@ fn documents_in_memory_that_are_not_text_follow_the_policy() {
     let (documents, summary) = of_raw(&all, InvalidUtf8::Skip).unwrap();
     assert_eq!(documents, ["fine"]);
     assert_eq!(summary.skipped, Skipped { invalid_utf8: 1, lone_surrogate: 1, ..Skipped::default() });
+}
+
+/// The text between special tokens, one string a span; `documents` are in memory, and so are their borders.
+fn texts_between(documents: &[String], special_tokens: &[String]) -> (Vec<String>, ReadSummary) {
+    let mut left = Some(documents.to_vec());
+    let source = Source::Memory(Box::new(move || Ok(left.take())));
+    let special_tokens = SpecialTokenFinder::new(special_tokens).expect("none is empty").expect("there are some");
+    let (batches, summary) =
+        read(Source::SplitAt { special_tokens, source: Box::new(source) }, Pattern::Gpt2).expect("it is text");
+    let spans = batches.iter().flat_map(|batch| batch.spans.iter().map(|&span| batch.str(span).to_owned()));
+    (spans.collect(), summary)
+}
+
+#[test]
+fn documents_are_cut_where_special_tokens_are_kept_out_and_read_as_the_same() {
+    let special_tokens = ["<|a|>".to_owned(), "<|a|>!".to_owned()];
+    let documents = ["one <|a|>!two<|a|><|a|>", "<|a|>", "", "plain", "<|a"].map(str::to_owned);
+    let (spans, summary) = texts_between(&documents, &special_tokens);
+    assert_eq!(spans, ["one ", "two", "plain", "<|a"]);
+    let mut left = Some(documents.to_vec());
+    let whole = read(Source::Memory(Box::new(move || Ok(left.take()))), Pattern::Gpt2).unwrap().1;
+    assert_eq!(summary, whole);
+}
+
+#[test]
+fn special_tokens_are_found_across_pieces_and_batches() {
+    // No text has a safe cut, so only special tokens end spans; one lies across the end of the first piece of 256 KiB.
+    let long = "x".repeat((256 << 10) - 2);
+    let document = format!("{long}<|a|>{}", format!("{long}<|a|>").repeat(9));
+    let (spans, _) = texts_between(&[document.clone(), document], &["<|a|>".to_owned()]);
+    assert!(spans.len() == 20 && spans.iter().all(|span| *span == long), "{}", spans.len());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::corpus::{Corpus, CorpusFile, Documents, Format, InvalidUtf8, PIECE_BY
 use crate::error::{Error, Result};
 use crate::pretokenize::Pattern;
 use crate::progress::Stop;
+use crate::special_tokens::{Part, SpecialTokenReader};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -38,7 +39,7 @@ pub struct Batch {
     pub index: u64,
     /// The text of all spans, one after another.
     pub text: String,
-    /// The documents in `text`, in order; none is empty.
+    /// The documents in `text`, in order; none is empty. A part of a document may end where a special token was.
     pub spans: Vec<Span>,
     /// Bytes of the files (of the text, for documents in memory) consumed since the batch before; for progress.
     pub bytes_read: u64,
@@ -119,13 +120,19 @@ pub fn read_batches_from(
     emit: &mut dyn FnMut(Batch, &Anchor) -> Result<()>,
 ) -> Result<ReadSummary> {
     let mut batcher = Batcher::new(pattern, reading, stop, emit);
+    read(source, &mut batcher)?;
+    batcher.finish()
+}
+
+fn read(source: Source<'_>, batcher: &mut Batcher<'_>) -> Result<()> {
+    let stop = batcher.stop;
     match source {
-        Source::Files(corpus) => read_files(corpus, &mut batcher)?,
+        Source::Files(corpus) => read_files(corpus, batcher)?,
         Source::Memory(mut next) => {
             while let Some(documents) = next()? {
                 for document in documents {
                     batcher.bytes_read.update(|bytes| bytes + document.len() as u64);
-                    push_in_pieces(&document, &mut batcher)?;
+                    push_in_pieces(&document, batcher)?;
                     batcher.end_document()?;
                 }
                 stop.check()?;
@@ -136,14 +143,18 @@ pub fn read_batches_from(
             while let Some(documents) = next()? {
                 for document in documents {
                     batcher.bytes_read.update(|bytes| bytes + document.bytes().len() as u64);
-                    batcher.summary.replaced_sequences += read_raw(&document, number, invalid_utf8, &mut batcher)?;
+                    batcher.summary.replaced_sequences += read_raw(&document, number, invalid_utf8, batcher)?;
                     number += 1;
                 }
                 stop.check()?;
             }
         }
+        Source::SplitAt { special_tokens, source } => {
+            batcher.special_tokens = Some(SpecialTokenReader::new(special_tokens));
+            read(*source, batcher)?;
+        }
     }
-    batcher.finish()
+    Ok(())
 }
 
 fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
@@ -227,6 +238,10 @@ struct Batcher<'a> {
     /// Where the open document starts in the batch, and whether it began in a batch before.
     document_start: usize,
     is_continued: bool,
+    /// What finds special tokens in documents, where they are to be kept out.
+    special_tokens: Option<SpecialTokenReader>,
+    /// Whether a special token ended the text of the open document that there is so far.
+    is_cut: bool,
     /// Bytes of the open document.
     document_bytes: u64,
     /// Why the open document, of which nothing was pushed, is to be left out.
@@ -256,6 +271,8 @@ impl<'a> Batcher<'a> {
             batch: Batch::default(),
             document_start: 0,
             is_continued: false,
+            special_tokens: None,
+            is_cut: false,
             document_bytes: 0,
             left_out: None,
             full_at: BATCH_BYTES,
@@ -284,6 +301,30 @@ impl<'a> Batcher<'a> {
 
     fn span_to(&self, end: usize, ends_document: bool) -> Span {
         Span { start: self.document_start, end, begins_document: !self.is_continued, ends_document }
+    }
+
+    /// Adds text to the open document.
+    fn append(&mut self, text: &str) -> Result<()> {
+        if std::mem::take(&mut self.is_cut) {
+            let end = self.batch.text.len();
+            self.batch.spans.push(self.span_to(end, false));
+            self.is_continued = true;
+            self.document_start = end;
+        }
+        self.batch.text.push_str(text);
+        if self.batch.text.len() >= self.full_at {
+            self.hand_on_open()?;
+        }
+        Ok(())
+    }
+
+    /// Adds what is between special tokens to the open document, which is cut at each of them once more text follows.
+    fn append_part(&mut self, part: &Part<'_>) -> Result<()> {
+        match part {
+            Part::Text(text) => self.append(text)?,
+            Part::Special => self.is_cut = self.batch.text.len() > self.document_start,
+        }
+        Ok(())
     }
 
     /// Makes room in a full batch while a document is open.
@@ -341,11 +382,14 @@ impl Sink for Batcher<'_> {
     fn push(&mut self, text: &str) -> Result<()> {
         self.hasher.update(text.as_bytes());
         self.document_bytes += text.len() as u64;
-        self.batch.text.push_str(text);
-        if self.batch.text.len() >= self.full_at {
-            self.hand_on_open()?;
+        match self.special_tokens.take() {
+            None => self.append(text),
+            Some(mut reader) => {
+                reader.feed(text, &mut |part| self.append_part(&part))?;
+                self.special_tokens = Some(reader);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn leave_out(&mut self, reason: SkipReason) -> Result<()> {
@@ -363,8 +407,16 @@ impl Sink for Batcher<'_> {
         self.hasher.update(&self.document_bytes.to_le_bytes());
         self.summary.documents += 1;
         self.summary.text_bytes += self.document_bytes;
+        if let Some(mut reader) = self.special_tokens.take() {
+            reader.end(&mut |part| self.append_part(&part))?;
+            self.special_tokens = Some(reader);
+            self.is_cut = false;
+        }
         let end = self.batch.text.len();
-        self.batch.spans.push(self.span_to(end, true));
+        // There is no text in a document of special tokens alone, where they are kept out.
+        if end > self.document_start {
+            self.batch.spans.push(self.span_to(end, true));
+        }
         self.document_start = end;
         self.document_bytes = 0;
         self.is_continued = false;

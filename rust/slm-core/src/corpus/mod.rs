@@ -24,6 +24,7 @@ pub use memory::RawDocument;
 pub use summary::{ReadSummary, Skipped};
 
 use crate::error::{Error, Result};
+use crate::special_tokens::SpecialTokenFinder;
 use std::path::PathBuf;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -185,6 +186,13 @@ pub enum Source<'a> {
         /// What becomes of those that are not text.
         invalid_utf8: InvalidUtf8,
     },
+    /// From another source, but special tokens are kept out of the text, which is cut there.
+    SplitAt {
+        /// What finds the special tokens.
+        special_tokens: SpecialTokenFinder,
+        /// The documents.
+        source: Box<Self>,
+    },
 }
 
 impl<'a> From<&'a Corpus> for Source<'a> {
@@ -199,6 +207,7 @@ impl Source<'_> {
         match self {
             Self::Files(corpus) => corpus.total_bytes(),
             Self::Memory(_) | Self::Raw { .. } => 0,
+            Self::SplitAt { source, .. } => source.total_bytes(),
         }
     }
 }

@@ -74,6 +74,12 @@ impl Column<'_> {
     fn guarded<T>(&self, call: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
         let complaint = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) if error.to_string().contains("brotli") => {
+                return Err(Error::Data(format!(
+                    "`{}` is compressed with brotli, which is not read\n\nhint: write the file again with zstd or snappy",
+                    self.file.path.display()
+                )));
+            }
             Ok(Err(ParquetError::External(source))) if source.is::<std::io::Error>() => source.to_string(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the reader gave up".to_owned(),
