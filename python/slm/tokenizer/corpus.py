@@ -58,7 +58,10 @@ def open_corpus(
     if isinstance(corpus, str | os.PathLike):
         paths = [os.fspath(corpus)]
     elif isinstance(corpus, list | tuple):
-        paths = [os.fspath(path) for path in corpus]
+        given: list[Any] = list(corpus)
+        if any(isinstance(path, bytes) for path in given):
+            raise ConfigError("a list holds paths, and this one has bytes in it\n\nhint: give documents as `iter(documents)`")
+        paths = [os.fspath(path) for path in given]
     else:
         for name, value, default in (
             ("documents", documents, "file"),
