@@ -60,7 +60,9 @@ def open_corpus(
     elif isinstance(corpus, list | tuple):
         given: list[Any] = list(corpus)
         if any(isinstance(path, bytes) for path in given):
-            raise ConfigError("a list holds paths, and this one has bytes in it\n\nhint: give documents as `iter(documents)`")
+            raise ConfigError(
+                "a list holds paths, and this one has bytes in it\n\nhint: give documents as `iter(documents)`"
+            )
         paths = [os.fspath(path) for path in given]
     else:
         for name, value, default in (
