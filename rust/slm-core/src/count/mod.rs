@@ -8,6 +8,7 @@
 
 mod bounds;
 pub(crate) mod runs;
+mod sort;
 mod sorted;
 mod table;
 
@@ -51,10 +52,13 @@ pub struct CountSummary {
 
 impl CountSummary {
     /// Of a table.
-    pub fn new(counts: &PretokenCounts) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn new(counts: &PretokenCounts, stop: &Stop) -> Result<Self> {
         let mut summary = Self::default();
-        counts.for_each(|pretoken, count| summary.add(pretoken, count));
-        summary
+        counts.for_each_until(stop, |pretoken, count| summary.add(pretoken, count))?;
+        Ok(summary)
     }
 
     fn add(&mut self, pretoken: &[u8], count: u64) {
@@ -127,7 +131,7 @@ pub fn count<'a>(
             spill_all(tables, &runs, stop)?;
             Counted::Sorted(Box::new(SortedCounts::of_runs(runs.into_runs(), memory_bytes / 2, spill, stop)?))
         }
-        _ => Counted::Table(add_up(tables)),
+        _ => Counted::Table(add_up(tables, stop)?),
     };
     Ok((counted, read))
 }
@@ -190,16 +194,16 @@ fn spill_all(tables: Vec<PretokenCounts>, runs: &Runs<'_>, stop: &Stop) -> Resul
 }
 
 /// Adds tables up in pairs, in parallel.
-fn add_up(mut tables: Vec<PretokenCounts>) -> PretokenCounts {
+fn add_up(mut tables: Vec<PretokenCounts>, stop: &Stop) -> Result<PretokenCounts> {
     while tables.len() > 1 {
         let others = tables.split_off(tables.len().div_ceil(2));
         thread::scope(|scope| {
-            for (table, other) in tables.iter_mut().zip(others) {
-                scope.spawn(move || table.absorb(other));
-            }
-        });
+            let adding = tables.iter_mut().zip(others);
+            let adding: Vec<_> = adding.map(|(table, other)| scope.spawn(move || table.absorb(other, stop))).collect();
+            adding.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })?;
     }
-    tables.pop().unwrap_or_default()
+    Ok(tables.pop().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -257,7 +261,7 @@ mod tests {
             let (counted, _) =
                 count(source, Pattern::Gpt2, num_threads, within, &Stop::default(), &CountProgress::default()).unwrap();
             let Counted::Sorted(sorted) = counted else { panic!("it was too much for the memory") };
-            assert_eq!(sorted.summary(), CountSummary::new(&expected));
+            assert_eq!(sorted.summary(), CountSummary::new(&expected, &Stop::default()).unwrap());
         }
     }
 

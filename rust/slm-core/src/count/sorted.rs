@@ -24,7 +24,7 @@ impl<'a> SortedCounts<'a> {
     /// Writes a table.
     pub(crate) fn of_table(mut counts: PretokenCounts, spill: &'a Spill, stop: &Stop) -> Result<Self> {
         let mut writer = SortedWriter::new(spill, stop)?;
-        counts.take_sorted(false, |pretoken, count| writer.push(pretoken, count))?;
+        counts.take_sorted(false, stop, |pretoken, count| writer.push(pretoken, count))?;
         writer.finish()
     }
 
@@ -230,7 +230,7 @@ impl<'a> Runs<'a> {
     pub fn spill(&self, counts: &mut PretokenCounts, keep_frequent: bool, stop: &Stop) -> Result<()> {
         let mut writer = RunWriter::create(self.spill)?;
         let mut left = STOP_INTERVAL;
-        counts.take_sorted(keep_frequent, |pretoken, count| {
+        counts.take_sorted(keep_frequent, stop, |pretoken, count| {
             check_at_times(&mut left, stop)?;
             writer.push(pretoken, count)
         })?;
@@ -296,7 +296,7 @@ mod tests {
                 assert!(table.is_empty());
             }
             let sorted = SortedCounts::of_runs(runs.into_runs(), memory_bytes, &spill, &Stop::default()).unwrap();
-            assert_eq!(sorted.summary(), CountSummary::new(&whole));
+            assert_eq!(sorted.summary(), CountSummary::new(&whole, &Stop::default()).unwrap());
             assert_eq!(scanned(&sorted, 1), expected);
             assert_eq!(scanned(&sorted, 3), expected);
         }

@@ -3,9 +3,14 @@
 //! Nearly all occurrences are of short pretokens, so those live in the table itself: 15 bytes and a length make two words, which
 //! one comparison tells apart and one multiplication hashes, and no pointer is followed. Longer ones are in an arena.
 
+use crate::count::sort::sort_by_key;
 use crate::error::Result;
+use crate::progress::Stop;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// Slots between two looks at the stop flag.
+const STOP_INTERVAL: usize = 1 << 16;
 
 /// The longest pretoken that fits into a slot.
 const SHORT_BYTES: usize = 15;
@@ -260,13 +265,18 @@ impl PretokenCounts {
     /// them, and none if `keep_frequent` is false.
     ///
     /// # Errors
-    /// Those of `emit`, after which the table is empty.
-    pub fn take_sorted(&mut self, keep_frequent: bool, mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+    /// Those of `emit`, and [`crate::Error::Interrupted`], after which the table is empty.
+    pub fn take_sorted(
+        &mut self,
+        keep_frequent: bool,
+        stop: &Stop,
+        mut emit: impl FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<()> {
         let frequent = if keep_frequent { self.take_frequent() } else { Vec::new() };
         let mut short = std::mem::take(&mut self.slots);
         short.retain(|slot| slot.key != Key::default());
         short.shrink_to_fit();
-        short.sort_unstable_by_key(|slot| slot.key.in_order());
+        sort_by_key(&mut short, |slot| slot.key.in_order(), stop)?;
         let mut long: Vec<Long> = std::mem::take(&mut self.long).into_iter().collect();
         let arena = std::mem::take(&mut self.arena);
         let bytes_of = |long: &Long| &arena[long.start..long.start + long.length];
@@ -314,18 +324,26 @@ impl PretokenCounts {
     }
 
     /// Adds the counts of another table.
-    pub fn absorb(&mut self, mut other: Self) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`], after which some are added.
+    pub fn absorb(&mut self, mut other: Self, stop: &Stop) -> Result<()> {
         if other.len() > self.len() {
             std::mem::swap(self, &mut other);
         }
-        for slot in &other.slots {
-            if slot.key != Key::default() {
+        for slots in other.slots.chunks(STOP_INTERVAL) {
+            stop.check()?;
+            for slot in slots.iter().filter(|slot| slot.key != Key::default()) {
                 self.add_short(slot.key, slot.count);
             }
         }
-        for entry in &other.long {
+        for (number, entry) in other.long.iter().enumerate() {
+            if number % STOP_INTERVAL == 0 {
+                stop.check()?;
+            }
             self.add_long(&other.arena[entry.start..entry.start + entry.length], entry.count);
         }
+        Ok(())
     }
 
     /// The number of different pretokens.
@@ -336,6 +354,27 @@ impl PretokenCounts {
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// As [`Self::for_each`], but ends when it is stopped.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn for_each_until(&self, stop: &Stop, mut f: impl FnMut(&[u8], u64)) -> Result<()> {
+        for slots in self.slots.chunks(STOP_INTERVAL) {
+            stop.check()?;
+            for slot in slots.iter().filter(|slot| slot.key != Key::default()) {
+                let (bytes, length) = slot.key.bytes();
+                f(&bytes[..length], slot.count);
+            }
+        }
+        for (number, entry) in self.long.iter().enumerate() {
+            if number % STOP_INTERVAL == 0 {
+                stop.check()?;
+            }
+            f(&self.arena[entry.start..entry.start + entry.length], entry.count);
+        }
+        Ok(())
     }
 
     /// Calls `f` with every pretoken and its count, in no particular order.
@@ -406,7 +445,7 @@ mod tests {
             *expected.entry(pretoken).or_default() += number % 3;
         }
         let [mut whole, rest] = parts;
-        whole.absorb(rest);
+        whole.absorb(rest, &Stop::default()).unwrap();
         let mut expected: Vec<_> = expected.into_iter().filter(|(_, count)| *count > 0).collect();
         expected.sort_unstable();
         assert_eq!(whole.len(), expected.len());
@@ -437,7 +476,7 @@ mod tests {
                     *given.entry(pretoken.to_vec()).or_default() += count;
                     Ok(())
                 };
-                counts.take_sorted(number != 59_999, &mut take).unwrap();
+                counts.take_sorted(number != 59_999, &Stop::default(), &mut take).unwrap();
                 assert!(counts.len() <= before / 8 && !counts.is_full());
                 assert_eq!(counts.is_empty(), number == 59_999);
             }

@@ -1,6 +1,8 @@
 //! How the memory for learning is shared out.
 
 use crate::count::PretokenCounts;
+use crate::error::Result;
+use crate::progress::Stop;
 use crate::token::TokenId;
 use crate::train::TrainOptions;
 use crate::train::words::Words;
@@ -92,15 +94,15 @@ pub(super) struct TableSize {
 }
 
 impl TableSize {
-    pub fn new(counts: &PretokenCounts) -> Self {
+    pub fn new(counts: &PretokenCounts, stop: &Stop) -> Result<Self> {
         let mut size = Self { pretokens: counts.len(), text_bytes: 0, is_in_alphabet: [false; 256] };
-        counts.for_each(|pretoken, _| {
+        counts.for_each_until(stop, |pretoken, _| {
             size.text_bytes += pretoken.len();
             for &byte in pretoken {
                 size.is_in_alphabet[usize::from(byte)] = true;
             }
-        });
-        size
+        })?;
+        Ok(size)
     }
 
     /// A pool's entries, each with a count and a length, and what the allocator adds.

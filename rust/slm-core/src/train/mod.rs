@@ -197,7 +197,7 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
         let within = options.bounds.as_ref().map(|bounds| bounds.memory_bytes).zip(spill.as_ref());
         let (counts, corpus) = count(source, options.pattern, options.num_threads, within, stop, &counted)?;
         let summary = match &counts {
-            Counted::Table(counts) => CountSummary::new(counts),
+            Counted::Table(counts) => CountSummary::new(counts, stop)?,
             Counted::Sorted(sorted) => sorted.summary(),
         };
         let count_seconds = start.elapsed().as_secs_f64();
@@ -304,7 +304,7 @@ impl<'a> Learning<'a> {
                 (Pool::of_counts(sorted, memory.pool_bytes()), is_in_alphabet)
             }
             Counted::Table(counts) => {
-                let size = TableSize::new(&counts);
+                let size = TableSize::new(&counts, self.stop)?;
                 if memory.holds_at_once(&counts, &size) {
                     return Ok((self.learn_at_once(counts, memory, &size.is_in_alphabet)?, 1));
                 }
@@ -313,7 +313,7 @@ impl<'a> Learning<'a> {
                         let sorted = Box::new(SortedCounts::of_table(counts, spill, self.stop)?);
                         (Pool::of_counts(sorted, memory.pool_bytes()), size.is_in_alphabet)
                     }
-                    _ => (Pool::of_table(&counts), size.is_in_alphabet),
+                    _ => (Pool::of_table(&counts, self.stop)?, size.is_in_alphabet),
                 }
             }
         };

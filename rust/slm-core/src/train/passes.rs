@@ -30,6 +30,10 @@ const PASS_RATIO: u64 = 64;
 /// Memory for the pieces of a pass, even where there is more: a further pass costs less than places that no cache holds.
 const MAX_PIECES_BYTES: usize = 160 << 20;
 
+/// The most of it, where passes with less make few merges. What a pass does with its pieces before it merges cannot be interrupted,
+/// and takes about a second for so many.
+const MOST_PIECES_BYTES: usize = 640 << 20;
+
 /// Where a pass makes fewer merges than this, the next one takes more memory, if there is more.
 const MIN_PASS_MERGES: usize = 64;
 
@@ -70,7 +74,7 @@ pub(super) fn learn_in_passes<'a>(
         let num_merges = tokens.merges.len();
         learning.merge_all(tokens, &mut learner)?;
         if tokens.merges.len() - num_merges < MIN_PASS_MERGES {
-            max_bytes = max_bytes.saturating_mul(4);
+            max_bytes = (4 * max_bytes).min(MOST_PIECES_BYTES);
         }
     }
     Ok(num_passes)

@@ -88,11 +88,11 @@ impl Size {
 
 impl<'a> Pool<'a> {
     /// A pool in memory.
-    pub fn of_table(counts: &PretokenCounts) -> Self {
+    pub fn of_table(counts: &PretokenCounts, stop: &Stop) -> Result<Self> {
         let mut blocks = Vec::new();
         let mut block = Block::default();
         let mut size = Size::default();
-        counts.for_each(|pretoken, count| {
+        counts.for_each_until(stop, |pretoken, count| {
             if pretoken.len() > 1 {
                 size.add(pretoken.len(), pretoken.len());
                 push_entry(&mut block.entries, count, pretoken.len(), |entries| entries.extend_from_slice(pretoken));
@@ -104,9 +104,9 @@ impl<'a> Pool<'a> {
                     block.num_entries = 0;
                 }
             }
-        });
+        })?;
         blocks.push(Mutex::new(block));
-        Self { form: Form::Memory(blocks), width: 0, num_applied: 0, size, max_bytes: usize::MAX }
+        Ok(Self { form: Form::Memory(blocks), width: 0, num_applied: 0, size, max_bytes: usize::MAX })
     }
 
     /// A pool on disk, until it fits into `max_bytes` of memory.
@@ -485,7 +485,7 @@ mod tests {
             let spill = Spill::new(parent.path(), None);
             let mut tokens = Tokens::new(&TrainOptions::default(), &[true; 256]).unwrap();
             let mut pool = if max_bytes == usize::MAX {
-                Pool::of_table(&counts)
+                Pool::of_table(&counts, &Stop::default()).unwrap()
             } else {
                 let mut copy = PretokenCounts::default();
                 counts.for_each(|pretoken, count| copy.add(pretoken, count));
