@@ -16,6 +16,9 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+#[global_allocator]
+static ALLOCATOR: slm_core::io::allocator::LargeMappings = slm_core::io::allocator::LargeMappings;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [vocab_size, pattern, threads, documents, paths @ ..] = &arguments[..] else {

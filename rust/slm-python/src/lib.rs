@@ -6,9 +6,13 @@
 mod corpus;
 mod error;
 mod interruptible;
+mod predict;
 mod shard;
 mod tokenizer;
 mod train;
+
+#[global_allocator]
+static ALLOCATOR: slm_core::io::allocator::LargeMappings = slm_core::io::allocator::LargeMappings;
 
 #[pyo3::pymodule]
 mod _core {
@@ -16,6 +20,8 @@ mod _core {
     use crate::corpus::Corpus;
     #[pymodule_export]
     use crate::interruptible::Progress;
+    #[pymodule_export]
+    use crate::predict::{Prediction, predict_training, sample_texts};
     #[pymodule_export]
     use crate::shard::{build_shards, file_checksum};
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! Bytes to and from the disk: files that are never torn, the checksum that shows whether they changed, space that is given
 //! back whatever happens; and how much memory there is.
 
+pub mod allocator;
 pub mod checksum;
 pub mod durable;
 pub mod memory;

@@ -28,7 +28,7 @@ use std::thread;
 const PASS_RATIO: u64 = 64;
 
 /// Memory for the pieces of a pass, even where there is more: a further pass costs less than places that no cache holds.
-const MAX_PIECES_BYTES: usize = 160 << 20;
+pub(super) const MAX_PIECES_BYTES: usize = 160 << 20;
 
 /// The most of it, where passes with less make few merges. What a pass does with its pieces before it merges cannot be interrupted,
 /// and takes about a second for so many.
@@ -61,7 +61,7 @@ pub(super) fn learn_in_passes<'a>(
         let threshold =
             floor.max(highest / PASS_RATIO).max(tokens.expected_last_count(options.vocab_size) / 2).min(highest);
         let memory = memory.beside(pool.memory_bytes()).at_most(max_bytes);
-        let pieces = Pieces::new(&sketch, pass.width, memory, threshold, highest);
+        let pieces = Pieces::new(&sketch, pass.width, memory.beside(sketch.memory_bytes()), threshold, highest);
         let pieces = pass.collect(&mut pool, tokens, pieces, &sketch)?;
         bound = pieces.threshold();
         let words = pieces.into_words()?;

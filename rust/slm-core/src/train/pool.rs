@@ -11,6 +11,7 @@ use crate::count::runs::{HEADER_BYTES, push_number, scan_blocks, seal};
 use crate::count::{PretokenCounts, SortedCounts};
 use crate::encode::{LongMerge, PairTable, merge};
 use crate::error::Result;
+use crate::io::allocator::LARGE_BYTES;
 use crate::io::spill::{Spill, SpillFile};
 use crate::progress::Stop;
 use crate::token::TokenId;
@@ -21,8 +22,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// A block is full once its entries have this many bytes.
-const BLOCK_BYTES: usize = 128 << 10;
+/// A block in memory is full once its entries have this many bytes: it is then a mapping of its own, and freeing it gives all of it
+/// back.
+const MEMORY_BLOCK_BYTES: usize = LARGE_BYTES;
+
+/// A block on disk is, which several are read of at a time.
+const DISK_BLOCK_BYTES: usize = 128 << 10;
 
 /// What a count and a length take in most entries.
 const ENTRY_BYTES: u64 = 3;
@@ -97,7 +102,7 @@ impl<'a> Pool<'a> {
                 size.add(pretoken.len(), pretoken.len());
                 push_entry(&mut block.entries, count, pretoken.len(), |entries| entries.extend_from_slice(pretoken));
                 block.num_entries += 1;
-                if block.entries.len() >= BLOCK_BYTES {
+                if block.entries.len() >= MEMORY_BLOCK_BYTES {
                     let entries = block.entries.as_slice().to_vec();
                     blocks.push(Mutex::new(Block { entries, num_entries: block.num_entries }));
                     block.entries.clear();
@@ -276,7 +281,7 @@ impl Pass<'_, '_> {
             push_entry(&mut written.entries, count, ids.len(), |entries| write(ids, self.written_width, entries));
         }
         written.num_entries += 1;
-        if written.entries.len() >= BLOCK_BYTES {
+        if written.entries.len() >= self.sink.block_bytes() {
             self.sink.put(written)?;
         }
         Ok(())
@@ -373,6 +378,10 @@ enum Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
+    fn block_bytes(&self) -> usize {
+        if matches!(self, Self::Memory(_)) { MEMORY_BLOCK_BYTES } else { DISK_BLOCK_BYTES }
+    }
+
     /// Takes the entries of a block, and leaves it empty.
     fn put(&self, block: &mut Block) -> Result<()> {
         if block.num_entries == 0 {

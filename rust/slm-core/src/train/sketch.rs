@@ -33,6 +33,11 @@ impl Sketch {
         Self { words, num_cells: num_words as u64 * u64::from(u32::BITS / cell_bits), cell_bits }
     }
 
+    /// The memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(&self.words[..])
+    }
+
     /// The word with a pair's cell, and how far up in the word the cell is.
     #[inline]
     fn cell(&self, pair: u64) -> (&AtomicU32, u32) {
