@@ -126,8 +126,8 @@ mod tests {
         // SAFETY: each pointer is used with the layout that it was made with, and within its size.
         unsafe {
             let mut pointer = LargeMappings.alloc(layout(sizes[0]));
-            for byte in 0..7 {
-                pointer.add(byte).write(byte as u8 + 1);
+            for byte in 0..7_u8 {
+                pointer.add(byte.into()).write(byte + 1);
             }
             for pair in sizes.windows(2) {
                 pointer = LargeMappings.realloc(pointer, layout(pair[0]), pair[1]);
