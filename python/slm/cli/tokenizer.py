@@ -1,12 +1,14 @@
 """`slm tokenizer`: train a tokenizer, look inside it, encode and decode."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slm.cli.nouns import noun_with_commands
 from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
+from slm.cli.tokenizer_counts import count, merge_counts, overrides
 from slm.cli.tokenizer_encode import decode, encode
 from slm.cli.tokenizer_inspect import inspect
 
@@ -21,7 +23,17 @@ app = noun_with_commands("Train a tokenizer, look inside it, encode and decode."
 
 @app.command()
 def train(
-    config: ConfigOption, set_: SetOption = None, dry_run: DryRunOption = False, json_: JsonOption = False
+    config: ConfigOption,
+    set_: SetOption = None,
+    counts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train on these counts, without the corpus.", show_default=False)
+    ] = None,
+    vocab_sizes: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Write a tokenizer of each size, into OUT/N.", show_default=False),
+    ] = None,
+    dry_run: DryRunOption = False,
+    json_: JsonOption = False,
 ) -> None:
     """Learn a tokenizer from a corpus; the same config makes the same tokenizer, with any number of threads.
 
@@ -29,39 +41,60 @@ def train(
     """
     from slm.cli.progress import progress_display
     from slm.config.tokenizer import TokenizerConfig
-    from slm.tokenizer.train import train_tokenizer
+    from slm.tokenizer.train import train_tokenizer, train_tokenizers
 
-    settings = load_config(TokenizerConfig, config, set_)
+    settings = load_config(TokenizerConfig, config, [*(set_ or ()), *overrides(counts, vocab_sizes, None)])
     if dry_run:
         _tell_plan(settings, json_=json_)
         return
     with progress_display("reading") as on_progress:
-        tokenizer = train_tokenizer(
-            list(settings.corpus.paths),
-            **corpus_arguments(settings.corpus),
-            vocab_size=settings.vocab_size,
-            pattern=settings.pattern,
-            special_tokens=settings.special_tokens,
-            min_frequency=settings.min_frequency,
-            max_token_length=settings.max_token_length,
-            initial_alphabet=settings.initial_alphabet,
-            num_threads=settings.num_threads,
-            memory_limit=settings.memory_limit,
-            spill_dir=settings.spill_dir,
-            max_spill=settings.max_spill,
-            progress=on_progress,
-            out=settings.out,
-        )
+        arguments = _train_arguments(settings) | {"progress": on_progress, "out": settings.out}
+        if settings.vocab_sizes is None:
+            made = {settings.vocab_size: train_tokenizer(vocab_size=settings.vocab_size, **arguments)}
+        else:
+            made = train_tokenizers(vocab_sizes=settings.vocab_sizes, **arguments)
     if json_:
-        made = {"out": str(settings.out), "fingerprint": tokenizer.fingerprint, "training": tokenizer.training}
-        typer.echo(json.dumps(made | {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}))
+        results = [_result(_out_of(settings, size), tokenizer) for size, tokenizer in made.items()]
+        typer.echo(json.dumps(results[0] if settings.vocab_sizes is None else {"tokenizers": results}))
         return
-    typer.echo(_summary(settings, tokenizer))
+    summaries = [_summary(settings, size, tokenizer) for size, tokenizer in made.items()]
+    typer.echo("\n\n".join(summaries))
 
 
+app.command()(count)
+app.command("merge-counts")(merge_counts)
 app.command()(inspect)
 app.command()(encode)
 app.command()(decode)
+
+
+def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
+    """The settings as the library takes them, but for the sizes."""
+    arguments: dict[str, Any] = {
+        "special_tokens": settings.special_tokens,
+        "min_frequency": settings.min_frequency,
+        "max_token_length": settings.max_token_length,
+        "initial_alphabet": settings.initial_alphabet,
+        "num_threads": settings.num_threads,
+        "memory_limit": settings.memory_limit,
+        "spill_dir": settings.spill_dir,
+        "max_spill": settings.max_spill,
+    }
+    # A pattern that nobody asked for is that of the counts.
+    if "pattern" in settings.model_fields_set:
+        arguments["pattern"] = settings.pattern
+    if settings.counts is not None or settings.corpus is None:
+        return arguments | {"counts": settings.counts}
+    return arguments | {"corpus": list(settings.corpus.paths)} | corpus_arguments(settings.corpus)
+
+
+def _out_of(settings: "TokenizerConfig", vocab_size: int) -> Path:
+    return settings.out if settings.vocab_sizes is None else settings.out / str(vocab_size)
+
+
+def _result(out: Path, tokenizer: "Tokenizer") -> dict[str, Any]:
+    made = {"out": str(out), "fingerprint": tokenizer.fingerprint, "training": tokenizer.training}
+    return made | {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}
 
 
 def corpus_arguments(corpus: "CorpusConfig") -> dict[str, Any]:
@@ -85,7 +118,19 @@ def left_out(skipped: "Mapping[str, int]", replaced_sequences: int) -> str:
 def _tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
     from slm.cli.progress import format_amount
     from slm.tokenizer.corpus import open_corpus
+    from slm.tokenizer.counts import Counts
 
+    sizes = settings.vocab_sizes or (settings.vocab_size,)
+    learn = f"learn      {', '.join(f'{size:,}' for size in sizes)} tokens"
+    if settings.counts is not None or settings.corpus is None:
+        counts = Counts.load(settings.counts or "")
+        if json_:
+            typer.echo(json.dumps({"bytes": counts.bytes, "settings": settings.model_dump(mode="json")}))
+            return
+        typer.echo(f"counts     {counts.path}, {counts.unique_pretokens:,} different pretokens")
+        typer.echo(f"{learn}, pattern {counts.pattern}")
+        typer.echo(f"write      {settings.out}")
+        return
     corpus = open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus))
     num_files, num_bytes = len(corpus.files), corpus.total_bytes
     if json_:
@@ -93,15 +138,16 @@ def _tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
         typer.echo(json.dumps(plan))
         return
     typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
-    typer.echo(f"learn      {settings.vocab_size:,} tokens, pattern {settings.pattern}")
+    typer.echo(f"{learn}, pattern {settings.pattern}")
     typer.echo(f"write      {settings.out}")
 
 
-def _summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
+def _summary(settings: "TokenizerConfig", vocab_size: int, tokenizer: "Tokenizer") -> str:
+    out = _out_of(settings, vocab_size)
     record = tokenizer.training or {}
     corpus, counts, seconds = record["corpus"], record["counts"], record["seconds"]
     lines = [
-        f"tokenizer  {settings.out}",
+        f"tokenizer  {out}",
         f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges, pattern {tokenizer.pattern}",
         f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
         f"{counts['unique_pretokens']:,} different pretokens",
@@ -110,6 +156,6 @@ def _summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
     ]
     if record["spilled_bytes"]:
         lines.append(f"spilled    {record['spilled_bytes']:,} bytes, {record['passes']} passes over the counts")
-    if tokenizer.vocab_size < settings.vocab_size:
-        lines.append(f"note       the corpus has no more pairs, so {settings.vocab_size:,} tokens were not reached")
-    return "\n".join([*lines, "", f"slm tokenizer inspect {settings.out}", f"slm tokenizer encode {settings.out} TEXT"])
+    if tokenizer.vocab_size < vocab_size:
+        lines.append(f"note       the corpus has no more pairs, so {vocab_size:,} tokens were not reached")
+    return "\n".join([*lines, "", f"slm tokenizer inspect {out}", f"slm tokenizer encode {out} TEXT"])

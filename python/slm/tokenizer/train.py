@@ -1,19 +1,24 @@
 """Train a tokenizer on a corpus."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from slm import _core
+from slm.errors import ConfigError
 from slm.tokenizer.bounds import resolve_bounds
+from slm.tokenizer.counts import Counts
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Tokenizer
 
 
 def train_tokenizer(
-    corpus: CorpusLike,
+    corpus: CorpusLike | None = None,
     *,
     vocab_size: int,
-    pattern: str = "gpt2",
+    counts: PathLike | None = None,
+    pattern: str | None = None,
     documents: Documents = "file",
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
@@ -38,10 +43,12 @@ def train_tokenizer(
 
     Args:
         corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`. Files may be
-            gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
+            gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input. None: `counts`.
         vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
+        counts: Directory that `count_pretokens` or `merge_counts` made, in place of a corpus. The tokenizer is that of
+            training on the text; its record has no paths.
         pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
-            name) or `qwen2` (without its NFC normalizer).
+            name) or `qwen2` (without its NFC normalizer). None: the pattern of `counts`, or else `gpt2`.
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
@@ -83,12 +90,22 @@ def train_tokenizer(
         >>> [tok.token_bytes(id) for id in tok.encode("to be").tolist()]
         [b'to', b' be']
     """
-    found = open_corpus(
-        corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
-    )
+    if (corpus is None) == (counts is None):
+        raise ConfigError(
+            "a tokenizer is trained on either a corpus or `counts`, "
+            + ("neither is given" if corpus is None else "both are given")
+        )
+    found = None
+    if corpus is not None:
+        found = open_corpus(
+            corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
+        )
+    if pattern is None:
+        pattern = "gpt2" if counts is None else Counts.load(counts).pattern
     bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)
     core = _core.train_tokenizer(
         found,
+        counts,
         vocab_size=vocab_size,
         pattern=pattern,
         special_tokens=list(special_tokens),
@@ -105,3 +122,49 @@ def train_tokenizer(
     if out is not None:
         tokenizer.save(out)
     return tokenizer
+
+
+def train_tokenizers(
+    corpus: CorpusLike | None = None, *, vocab_sizes: Sequence[int], out: PathLike | None = None, **settings: Any
+) -> dict[int, Tokenizer]:
+    """Learn tokenizers of several sizes in the time of the largest.
+
+    A smaller vocabulary is a prefix of a larger one, so each is what `train_tokenizer` gives for its size alone.
+
+    Args:
+        corpus: As for `train_tokenizer`.
+        vocab_sizes: Sizes of the vocabularies.
+        out: Directory to save them in, each in a directory named by its size.
+        **settings: All others of `train_tokenizer`.
+
+    Returns:
+        The tokenizers by size.
+
+    Raises:
+        ConfigError: As for `train_tokenizer`; there is no size, or one is too small.
+
+    Example:
+        >>> made = train_tokenizers(iter(["to be or not to be"]), vocab_sizes=[258, 260])
+        >>> {size: tok.token_bytes(tok.vocab_size - 1) for size, tok in made.items()}
+        {258: b' b', 260: b'to'}
+    """
+    sizes = sorted(set(vocab_sizes))
+    if not sizes:
+        raise ConfigError("`vocab_sizes` is empty, it must have one size at least")
+    if out is not None:
+        settings.setdefault("spill_dir", None)
+        settings["spill_dir"] = settings["spill_dir"] or Path(out).absolute().parent
+    # Found out before the work, not after it.
+    special_tokens = settings.get("special_tokens", ("<|endoftext|>",))
+    least = len(set(special_tokens)) + 256 * settings.get("initial_alphabet", True)
+    if sizes[0] < least and settings.get("extend") is None:
+        raise ConfigError(
+            f"`vocab_sizes` has {sizes[0]}, special tokens and alphabet alone are {least}\n\n"
+            f"hint: give sizes of {least} and more"
+        )
+    largest = train_tokenizer(corpus, vocab_size=sizes[-1], **settings)
+    made = {size: largest.prefix(size) for size in sizes}
+    if out is not None:
+        for size, tokenizer in made.items():
+            tokenizer.save(Path(out) / str(size))
+    return made

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod corpus;
+mod counts;
 mod error;
 mod interruptible;
 mod shard;
@@ -14,6 +15,8 @@ mod train;
 mod _core {
     #[pymodule_export]
     use crate::corpus::Corpus;
+    #[pymodule_export]
+    use crate::counts::{count_pretokens, merge_counts, read_counts_manifest};
     #[pymodule_export]
     use crate::interruptible::Progress;
     #[pymodule_export]

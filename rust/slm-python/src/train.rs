@@ -5,22 +5,23 @@ use crate::error::guarded;
 use crate::interruptible::interruptible;
 use crate::tokenizer::Tokenizer;
 use pyo3::prelude::*;
-use slm_core::count::Bounds;
+use slm_core::count::{Bounds, CountsArtifact};
 use slm_core::io::{memory, spill};
 use slm_core::train::TrainOptions;
 use slm_core::{tokenizer_file, train};
 use std::path::PathBuf;
 
-/// Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
+/// Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, *, vocab_size, pattern, special_tokens, min_frequency, max_token_length, initial_alphabet, num_threads,
+    corpus, counts, *, vocab_size, pattern, special_tokens, min_frequency, max_token_length, initial_alphabet, num_threads,
     memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
     py: Python<'_>,
-    corpus: &Corpus,
+    corpus: Option<&Corpus>,
+    counts: Option<PathBuf>,
     vocab_size: usize,
     pattern: &str,
     special_tokens: Vec<String>,
@@ -44,6 +45,13 @@ pub fn train_tokenizer(
         initial_alphabet,
         num_threads,
         bounds: Some(bounds),
+    };
+    let Some(corpus) = corpus else {
+        return interruptible(py, progress.as_ref(), |callback| {
+            let counts = CountsArtifact::open(&counts.unwrap_or_default())?;
+            let trained = train::train_on_artifact(&counts, &options, callback)?;
+            tokenizer_file::of_training(trained, &options, None).map(Tokenizer)
+        });
     };
     corpus.with_source(py, |source| {
         interruptible(py, progress.as_ref(), |callback| {

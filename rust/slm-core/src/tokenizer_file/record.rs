@@ -8,7 +8,7 @@ use crate::train::{TrainOptions, Trained};
 use serde_json::{Value, json};
 
 /// The Unicode version of the character classes in split patterns: that of `regex-syntax`, and of `tokenizers` from 0.21.2 on.
-const UNICODE_VERSION: &str = "16.0.0";
+pub const UNICODE_VERSION: &str = "16.0.0";
 
 /// Makes a tokenizer of what training gave, with its record.
 ///

@@ -1,14 +1,18 @@
 //! Training: the merges that a corpus asks for, equal to those of Hugging Face's `BpeTrainer`.
 //!
 //! Read in this order: this file (what is trained, and where), [`tokens`] (ids), [`words`] (the text as tokens), [`learn`] (the
-//! merge loop), [`passes`] (learning from counts that do not fit into memory) with [`pieces`] and [`sketch`].
+//! merge loop), [`passes`] (learning from counts that do not fit into memory) with [`pieces`] and [`sketch`], [`from_counts`]
+//! (what is counted already).
 
+mod from_counts;
 mod learn;
 mod passes;
 mod pieces;
 mod sketch;
 mod tokens;
 mod words;
+
+pub use from_counts::train_on_artifact;
 
 use crate::corpus::{ReadSummary, Source};
 use crate::count::{Bounds, CountProgress, CountSummary, Counted, PretokenCounts, SortedCounts, count};
@@ -184,7 +188,7 @@ impl MergeProgress {
 }
 
 impl CountProgress {
-    fn snapshot(&self, total: u64, spilled_bytes: u64) -> Progress {
+    pub(crate) fn snapshot(&self, total: u64, spilled_bytes: u64) -> Progress {
         let done = self.bytes_read.load(Ordering::Relaxed);
         let mut counters = vec![("text_bytes", self.text_bytes.load(Ordering::Relaxed))];
         if spilled_bytes > 0 {
