@@ -15,7 +15,7 @@ mod directory;
 mod journal;
 mod merge;
 mod parts;
-mod runs;
+pub(crate) mod runs;
 mod sorted;
 mod table;
 mod total;
