@@ -48,7 +48,8 @@ def train(
         _tell_plan(settings, json_=json_)
         return
     with progress_display("reading") as on_progress:
-        arguments = _train_arguments(settings) | {"progress": on_progress, "out": settings.out}
+        arguments = _train_arguments(settings)
+        arguments |= {"progress": on_progress, "out": settings.out}
         if settings.vocab_sizes is None:
             made = {settings.vocab_size: train_tokenizer(vocab_size=settings.vocab_size, **arguments)}
         else:

@@ -59,9 +59,7 @@ def count(
 
 def merge_counts(
     paths: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Counts directories.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Directory of the sum.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Directory of the sum.", show_default=False)],
     memory_limit: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Memory for reading them, such as [bold]256MiB[/bold].", show_default=False),
@@ -111,5 +109,7 @@ def _tell(counts: "Counts", *, json_: bool) -> None:
         f"pretokens  {counts.pretokens:,}, {counts.unique_pretokens:,} different ones",
     ]
     if counts.resumed_parts:
-        lines.append(f"counted    {counts.counted_bytes:,} bytes now, {counts.resumed_parts} parts were finished before")
+        lines.append(
+            f"counted    {counts.counted_bytes:,} bytes now, {counts.resumed_parts} parts were finished before"
+        )
     typer.echo("\n".join([*lines, "", f"slm tokenizer train -c CONFIG --counts {counts.path}"]))

@@ -54,7 +54,7 @@ class TokenizerConfig(Config):
     """Tokens in all: special tokens, alphabet and merges. Must hold the alphabet, 256 bytes if `initial_alphabet`."""
 
     vocab_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)] | None = None
-    """Sizes that this run writes, each into a directory of its own in `out`; the largest is `vocab_size`. None: that one.
+    """Sizes that this run writes, each into a directory of its own in `out`; the largest is `vocab_size`. None: it.
 
     A smaller vocabulary is a prefix of a larger one, so they take the time of the largest.
     """

@@ -1,4 +1,4 @@
-"""Count pretokens into a directory, add such counts up, and look at them: training starts from there without the corpus."""
+"""Count pretokens into a directory, and add such counts up; training goes on from there without the corpus."""
 
 import json
 import os

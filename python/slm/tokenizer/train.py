@@ -7,8 +7,8 @@ from typing import Any
 from slm import _core
 from slm.errors import ConfigError
 from slm.tokenizer.bounds import resolve_bounds
-from slm.tokenizer.counts import Counts
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
+from slm.tokenizer.counts import Counts
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Tokenizer
 
