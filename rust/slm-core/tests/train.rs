@@ -89,6 +89,11 @@ fn counts(pretokens: &[(&str, u64)]) -> Counts {
     pretokens.iter().map(|&(pretoken, count)| (pretoken.as_bytes().to_vec(), count)).collect()
 }
 
+/// How many corpora to try: `usual`, or what `make fuzz` asks for.
+fn num_cases(usual: u32) -> u32 {
+    std::env::var("SLM_FUZZ_CASES").map_or(usual, |number| number.parse().expect("`SLM_FUZZ_CASES` is a number"))
+}
+
 fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
     let pretokens = (1..=4_usize).prop_flat_map(|letters| {
         let letter = prop::sample::select(b"ab c"[..letters].to_vec());
@@ -126,7 +131,7 @@ fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(num_cases(3000)))]
 
     #[test]
     fn training_equals_the_naive_trainer((counts, options) in small_corpora()) {
@@ -135,7 +140,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(num_cases(1000)))]
 
     #[test]
     fn training_equals_the_naive_trainer_within_any_memory(
@@ -145,6 +150,45 @@ proptest! {
         let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
         let bounded = TrainOptions { bounds: Some(bounds), num_threads, ..options.clone() };
         prop_assert_eq!(learn(&counts, &bounded), naive(&counts, &options));
+        prop_assert_eq!(std::fs::read_dir(spill_dir.path()).expect("it is there").count(), 0);
+    }
+}
+
+/// Documents of few letters, most of which hold pretokens that occur nowhere else.
+fn small_documents() -> impl Strategy<Value = Vec<String>> {
+    let word = prop_oneof![
+        3 => "[ab]{1,6}",
+        2 => "[a-e]{1,12}",
+        1 => "a{1,40}",
+        1 => "[日本語🫨é]{1,8}",
+        1 => "[0-9 \n'.]{1,5}",
+    ];
+    let document = prop::collection::vec(word, 0..60).prop_map(|words| words.join(" "));
+    prop::collection::vec(document, 1..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(num_cases(300)))]
+
+    #[test]
+    fn documents_give_the_merges_of_the_naive_trainer_within_any_memory(
+        documents in small_documents(), memory_bytes in 0..60_000_usize, num_threads in 1..4_usize, merges in 1..80_usize
+    ) {
+        let mut counts = Counts::new();
+        for document in &documents {
+            Pattern::Gpt2.for_each_range(document, |start, end| {
+                *counts.entry(document.as_bytes()[start..end].to_vec()).or_default() += 1;
+            });
+        }
+        prop_assume!(!counts.is_empty());
+        let spill_dir = tempfile::tempdir().expect("it is made");
+        let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
+        let bounded = TrainOptions { bounds: Some(bounds), num_threads, ..options(40 + merges) };
+        let mut left = Some(documents);
+        let source = Source::Memory(Box::new(move || Ok(left.take())));
+        let trained = train(source, &bounded, &mut |_| ControlFlow::Continue(())).expect("it trains");
+        let found: Vec<_> = trained.merges.into_iter().map(|merge| (merge.left, merge.right, merge.produced)).collect();
+        prop_assert_eq!((found, trained.vocab.len()), naive(&counts, &bounded));
         prop_assert_eq!(std::fs::read_dir(spill_dir.path()).expect("it is there").count(), 0);
     }
 }
