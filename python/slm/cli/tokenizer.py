@@ -73,8 +73,12 @@ def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
     """The settings as the library takes them, but for the sizes."""
     arguments: dict[str, Any] = {
         "special_tokens": settings.special_tokens,
+        "chat_tokens": settings.chat_tokens,
+        "reserved_tokens": settings.reserved_tokens,
+        "special_tokens_in_text": settings.special_tokens_in_text,
         "min_frequency": settings.min_frequency,
         "max_token_length": settings.max_token_length,
+        "max_token_bytes": settings.max_token_bytes,
         "initial_alphabet": settings.initial_alphabet,
         "num_threads": settings.num_threads,
         "memory_limit": settings.memory_limit,

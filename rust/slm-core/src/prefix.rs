@@ -44,14 +44,7 @@ impl Tokenizer {
             record["merges"] = merges.len().into();
             format!("{record:#}\n")
         });
-        let parts = Parts {
-            vocab,
-            merges,
-            ignore_merges: old.ignore_merges,
-            end_of_text: old.end_of_text.clone(),
-            training: record,
-            post_processor: old.post_processor.clone(),
-        };
+        let parts = Parts { vocab, merges, training: record, ..old.clone() };
         Self::new(self.pattern(), parts)
     }
 

@@ -49,6 +49,7 @@ fn naive(counts: &Counts, options: &TrainOptions) -> (Vec<(u32, u32, u32)>, usiz
             }
         }
         pairs.retain(|_, (_, bytes)| bytes.len() == 2 || options.max_token_length.is_none_or(|max| bytes.len() < max));
+        pairs.retain(|_, (_, bytes)| options.max_token_bytes.is_none_or(|max| bytes.len() <= max));
         // The first of the highest, in the order of pairs.
         let Some((&(left, right), (count, bytes))) = pairs.iter().rev().max_by_key(|(_, (count, _))| *count) else {
             break;
@@ -110,24 +111,27 @@ fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
         pretokens,
         1..120_usize,
         0..=3_u64,
-        prop::option::weighted(0.3, 0..8_usize),
+        (prop::option::weighted(0.3, 0..8_usize), prop::option::weighted(0.2, 0..8_usize)),
         prop::collection::vec(special, 0..4),
         prop::bool::weighted(0.2),
     )
-        .prop_map(|(counts, merges, min_frequency, max_token_length, special_tokens, initial_alphabet)| {
-            let alphabet = if initial_alphabet { 256 } else { 4 };
-            let special_tokens: Vec<String> = special_tokens.into_iter().map(str::to_owned).collect();
-            let vocab_size = alphabet + special_tokens.len() + merges;
-            let options = TrainOptions {
-                vocab_size,
-                min_frequency,
-                max_token_length,
-                special_tokens,
-                initial_alphabet,
-                ..TrainOptions::default()
-            };
-            (counts, options)
-        })
+        .prop_map(
+            |(counts, merges, min_frequency, (max_token_length, max_token_bytes), special_tokens, initial_alphabet)| {
+                let alphabet = if initial_alphabet { 256 } else { 4 };
+                let special_tokens: Vec<String> = special_tokens.into_iter().map(str::to_owned).collect();
+                let vocab_size = alphabet + special_tokens.len() + merges;
+                let options = TrainOptions {
+                    vocab_size,
+                    min_frequency,
+                    max_token_length,
+                    max_token_bytes,
+                    special_tokens,
+                    initial_alphabet,
+                    ..TrainOptions::default()
+                };
+                (counts, options)
+            },
+        )
 }
 
 proptest! {
@@ -281,6 +285,22 @@ fn max_token_length_leaves_pairs_of_bytes_alone() {
         let (merges, _) = learn(&counts(&[("abcd", 2)]), &TrainOptions { max_token_length: Some(max), ..options(100) });
         assert_eq!(merges, [(0, 1, 4), (2, 3, 5)], "{max}");
     }
+}
+
+#[test]
+fn max_token_bytes_has_no_exceptions() {
+    for (max, expected) in [
+        (1, vec![]),
+        (2, vec![(0, 1, 3)]),
+        (3, vec![(0, 1, 3), (3, 2, 4)]),
+        (4, vec![(0, 1, 3), (3, 2, 4)]),
+        (6, vec![(0, 1, 3), (3, 2, 4), (4, 4, 5)]),
+    ] {
+        let options = TrainOptions { max_token_bytes: Some(max), ..options(100) };
+        assert_eq!(learn(&counts(&[("abcabc", 2)]), &options).0, expected, "{max}");
+    }
+    let both = TrainOptions { max_token_bytes: Some(1), max_token_length: Some(9), ..options(100) };
+    assert_eq!(learn(&counts(&[("abcabc", 2)]), &both).0, []);
 }
 
 #[test]

@@ -11,11 +11,12 @@ use slm_core::train::TrainOptions;
 use slm_core::{tokenizer_file, train};
 use std::path::PathBuf;
 
-/// Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
+/// Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on
+/// the same documents.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, counts, *, vocab_size, pattern, special_tokens, min_frequency, max_token_length, initial_alphabet, num_threads,
-    memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
+    corpus, counts, *, vocab_size, pattern, special_tokens, chat_tokens, reserved_tokens, special_tokens_in_text, min_frequency, max_token_length, max_token_bytes,
+    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
@@ -25,8 +26,12 @@ pub fn train_tokenizer(
     vocab_size: usize,
     pattern: &str,
     special_tokens: Vec<String>,
+    chat_tokens: Option<&str>,
+    reserved_tokens: usize,
+    special_tokens_in_text: &str,
     min_frequency: u64,
     max_token_length: Option<usize>,
+    max_token_bytes: Option<usize>,
     initial_alphabet: bool,
     num_threads: usize,
     memory_limit: u64,
@@ -41,7 +46,11 @@ pub fn train_tokenizer(
         pattern,
         min_frequency,
         max_token_length,
+        max_token_bytes,
         special_tokens,
+        chat_tokens: guarded(py, || chat_tokens.map(str::parse).transpose())?,
+        reserved_tokens,
+        special_tokens_in_text: guarded(py, || special_tokens_in_text.parse())?,
         initial_alphabet,
         num_threads,
         bounds: Some(bounds),

@@ -3,7 +3,7 @@
 //! `counts.run` is a run as in [`runs`](super::runs); its first block has no entries and holds the name of the format. Its bytes
 //! depend on the counts alone: not on threads, memory, parts, or the order in which counts were added up.
 
-use crate::corpus::ReadSummary;
+use crate::corpus::{ReadSummary, Skipped};
 use crate::count::runs::{Blocks, Entries, Run};
 use crate::count::sorted::SortedCounts;
 use crate::count::{CountSummary, Counted, PretokenCounts};
@@ -12,7 +12,6 @@ use crate::io::checksum::{hex, of_file};
 use crate::io::durable;
 use crate::pretokenize::Pattern;
 use crate::progress::Stop;
-use crate::shard::manifest::Skipped;
 use crate::tokenizer_file::UNICODE_VERSION;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -119,16 +118,7 @@ impl Manifest {
 impl CorpusRecord {
     /// Of a corpus that was read.
     pub(super) fn new(read: &ReadSummary, sources: Option<String>) -> Self {
-        let &ReadSummary {
-            files,
-            documents,
-            empty_documents,
-            invalid_documents,
-            text_bytes,
-            replaced_sequences,
-            fingerprint,
-        } = read;
-        let skipped = Skipped { empty: empty_documents, invalid_utf8: invalid_documents };
+        let &ReadSummary { files, documents, skipped, replaced_sequences, text_bytes, fingerprint } = read;
         let fingerprint = hex(fingerprint);
         Self { fingerprint, files, documents, bytes: text_bytes, skipped, replaced_sequences, sources }
     }
@@ -230,8 +220,7 @@ impl CountsArtifact {
             all.files += corpus.files;
             all.documents += corpus.documents;
             all.text_bytes += corpus.bytes;
-            all.empty_documents += corpus.skipped.empty;
-            all.invalid_documents += corpus.skipped.invalid_utf8;
+            all.skipped += corpus.skipped;
             all.replaced_sequences += corpus.replaced_sequences;
             hasher.update(corpus.fingerprint.as_bytes());
         }

@@ -6,7 +6,7 @@
 use super::commit::{Committer, EncodedSpan};
 use super::directory::{self, State};
 use super::header::Element;
-use super::manifest::{self, CorpusRecord, Manifest, Skipped, TokenizerRecord};
+use super::manifest::{self, CorpusRecord, Manifest, TokenizerRecord};
 use super::{MANIFEST_FILE, TOKENIZER_DIRECTORY};
 use crate::corpus::{Batch, ReadSummary, Source, read_batches};
 use crate::encode::Scratch;
@@ -198,7 +198,7 @@ fn write_shards(
                     files: summary.files,
                     bytes: summary.text_bytes,
                     documents: summary.documents,
-                    skipped: Skipped { empty: summary.empty_documents, invalid_utf8: summary.invalid_documents },
+                    skipped: summary.skipped,
                     replaced_sequences: summary.replaced_sequences,
                     fingerprint: checksum::hex(summary.fingerprint),
                 },

@@ -170,6 +170,9 @@ fn config(tokenizer: &Tokenizer) -> Value {
     config.insert("model_max_length".into(), json!(NO_LENGTH_LIMIT));
     config.insert("model_input_names".into(), json!(["input_ids", "attention_mask"]));
     config.extend(special_tokens_map(tokenizer));
+    if let Some(template) = &tokenizer.parts().chat_template {
+        config.insert("chat_template".into(), template.as_str().into());
+    }
     Value::Object(config)
 }
 

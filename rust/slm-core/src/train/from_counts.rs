@@ -4,7 +4,7 @@ use crate::count::CountsArtifact;
 use crate::error::{Error, Result};
 use crate::io::spill::Spill;
 use crate::progress::{Callback, Progress, supervise};
-use crate::train::{Learning, MergeProgress, TrainOptions, Trained, check};
+use crate::train::{Learning, MergeProgress, SpecialTokensInText, TrainOptions, Trained, check};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -27,6 +27,13 @@ pub fn train_on_artifact(
             artifact.pattern().name(),
             options.pattern.name()
         )));
+    }
+    if options.special_tokens_in_text == SpecialTokensInText::Split {
+        return Err(Error::Config(
+            "`special_tokens_in_text` is `split`, which counts cannot make up for: the text of special tokens is counted in them\n\nhint: \
+             train on the corpus, or set `special_tokens_in_text` to `text`"
+                .to_owned(),
+        ));
     }
     let loaded = AtomicU64::new(0);
     let total = artifact.manifest().file.bytes;
