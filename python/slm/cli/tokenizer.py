@@ -28,6 +28,10 @@ def train(
     counts: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train on these counts, without the corpus.", show_default=False)
     ] = None,
+    extend: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on from this tokenizer, whose tokens keep their ids.", show_default=False),
+    ] = None,
     vocab_sizes: Annotated[
         str | None,
         typer.Option(metavar="N,N,...", help="Write a tokenizer of each size, into OUT/N.", show_default=False),
@@ -43,7 +47,7 @@ def train(
     from slm.config.tokenizer import TokenizerConfig
     from slm.tokenizer.train import train_tokenizer, train_tokenizers
 
-    settings = load_config(TokenizerConfig, config, [*(set_ or ()), *overrides(counts, vocab_sizes, None)])
+    settings = load_config(TokenizerConfig, config, [*(set_ or ()), *overrides(counts, vocab_sizes, extend)])
     if dry_run:
         _tell_plan(settings, json_=json_)
         return
@@ -72,7 +76,7 @@ app.command()(decode)
 def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
     """The settings as the library takes them, but for the sizes."""
     arguments: dict[str, Any] = {
-        "special_tokens": settings.special_tokens,
+        "extend": settings.extend,
         "chat_tokens": settings.chat_tokens,
         "reserved_tokens": settings.reserved_tokens,
         "special_tokens_in_text": settings.special_tokens_in_text,
@@ -85,9 +89,10 @@ def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
         "spill_dir": settings.spill_dir,
         "max_spill": settings.max_spill,
     }
-    # A pattern that nobody asked for is that of the counts.
-    if "pattern" in settings.model_fields_set:
-        arguments["pattern"] = settings.pattern
+    # What nobody asked for is that of the counts, or of the tokenizer to go on from.
+    for name in ("pattern", "special_tokens"):
+        if name in settings.model_fields_set:
+            arguments[name] = getattr(settings, name)
     if settings.counts is not None or settings.corpus is None:
         return arguments | {"counts": settings.counts}
     return arguments | {"corpus": list(settings.corpus.paths)} | corpus_arguments(settings.corpus)

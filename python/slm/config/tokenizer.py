@@ -57,6 +57,12 @@ class TokenizerConfig(Config):
     counts: FilePath | None = None
     """Directory of `slm tokenizer count` or `merge-counts` to train on; the corpus is not read then."""
 
+    extend: FilePath | None = None
+    """Tokenizer to go on from: its tokens keep their ids, its merges come first. None: from the beginning.
+
+    Its special tokens stay; `special_tokens` are added only where they are set.
+    """
+
     vocab_size: Annotated[int, Field(ge=1, le=1 << 24)]
     """Tokens in all: special tokens, alphabet and merges. Must hold the alphabet, 256 bytes if `initial_alphabet`."""
 
@@ -140,6 +146,8 @@ class TokenizerConfig(Config):
         if self.vocab_sizes is not None and max(self.vocab_sizes, default=0) != self.vocab_size:
             raise ValueError(f"`vocab_size` is {self.vocab_size:,}, it must be the largest of `vocab_sizes`")
         least = min(self.vocab_sizes or (self.vocab_size,))
+        if self.extend is not None:
+            return self
         if len(self.special_tokens) + self.reserved_tokens + 256 * self.initial_alphabet > least:
             name = "vocab_size" if self.vocab_sizes is None else "vocab_sizes"
             raise ValueError(

@@ -10,7 +10,10 @@ from slm.tokenizer.bounds import resolve_bounds
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.counts import Counts
 from slm.tokenizer.threads import default_num_threads
-from slm.tokenizer.tokenizer import Tokenizer
+from slm.tokenizer.tokenizer import Tokenizer, load_tokenizer
+
+DEFAULT_SPECIAL_TOKENS = ("<|endoftext|>",)
+"""The special tokens where nobody names some."""
 
 ChatTokens: TypeAlias = Literal["chatml"]
 """A known convention for conversations."""
@@ -24,13 +27,14 @@ def train_tokenizer(
     *,
     vocab_size: int,
     counts: PathLike | None = None,
+    extend: Tokenizer | PathLike | None = None,
     pattern: str | None = None,
     documents: Documents = "file",
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
     invalid_utf8: InvalidUtf8 = "error",
-    special_tokens: Sequence[str] = ("<|endoftext|>",),
+    special_tokens: Sequence[str] | None = None,
     chat_tokens: ChatTokens | None = None,
     reserved_tokens: int = 0,
     special_tokens_in_text: SpecialTokensInText = "text",
@@ -58,8 +62,10 @@ def train_tokenizer(
         vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
         counts: Directory that `count_pretokens` or `merge_counts` made, in place of a corpus. The tokenizer is that of
             training on the text; its record has no paths.
+        extend: Tokenizer to go on from, or its directory. Its tokens keep their ids, its merges come first; new merges,
+            and `special_tokens` that it lacks, come after them. Text is cut as it cuts it, and merging goes on there.
         pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
-            name) or `qwen2` (without its NFC normalizer). None: the pattern of `counts`, or else `gpt2`.
+            name) or `qwen2` (without its NFC normalizer). None: that of `counts` or `extend`, or else `gpt2`.
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
@@ -69,7 +75,7 @@ def train_tokenizer(
             them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
             surrogate in JSON or in a `str` is one such sequence.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
-            token has such a name, the first one does.
+            token has such a name, the first one does. None: that one, or with `extend` none besides those there are.
         chat_tokens: Special tokens for conversations, which follow, with the template for them: `chatml` for
             `<|im_start|>` and `<|im_end|>`. None: no such tokens.
         reserved_tokens: How many special tokens for later uses follow: `<|reserved_special_token_0|>` and so on.
@@ -119,8 +125,13 @@ def train_tokenizer(
         found = open_corpus(
             corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
         )
-    if pattern is None:
+    old = None if extend is None else load_tokenizer(extend)
+    if pattern is None and old is not None:
+        pattern = old.pattern
+    elif pattern is None:
         pattern = "gpt2" if counts is None else Counts.load(counts).pattern
+    if special_tokens is None:
+        special_tokens = DEFAULT_SPECIAL_TOKENS if old is None else ()
     bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)
     core = _core.train_tokenizer(
         found,
@@ -139,6 +150,7 @@ def train_tokenizer(
         memory_limit=bounds.memory_limit,
         spill_dir=bounds.spill_dir,
         max_spill=bounds.max_spill,
+        extend=None if old is None else old.core,
         progress=progress,
     )
     tokenizer = Tokenizer(core)
@@ -178,7 +190,7 @@ def train_tokenizers(
         settings.setdefault("spill_dir", None)
         settings["spill_dir"] = settings["spill_dir"] or Path(out).absolute().parent
     # Found out before the work, not after it.
-    special_tokens = settings.get("special_tokens", ("<|endoftext|>",))
+    special_tokens = settings.get("special_tokens") or DEFAULT_SPECIAL_TOKENS
     least = len(set(special_tokens)) + settings.get("reserved_tokens", 0) + 256 * settings.get("initial_alphabet", True)
     if sizes[0] < least and settings.get("extend") is None:
         raise ConfigError(

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 #[pyfunction]
 #[pyo3(signature = (
     corpus, counts, *, vocab_size, pattern, special_tokens, chat_tokens, reserved_tokens, special_tokens_in_text, min_frequency, max_token_length, max_token_bytes,
-    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
+    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, extend=None, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
@@ -37,10 +37,15 @@ pub fn train_tokenizer(
     memory_limit: u64,
     spill_dir: PathBuf,
     max_spill: Option<u64>,
+    extend: Option<&Tokenizer>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Tokenizer> {
     let pattern = guarded(py, || pattern.parse())?;
     let bounds = guarded(py, || Bounds::new(memory_limit, spill_dir, max_spill))?;
+    let extend = match extend {
+        Some(Tokenizer(old)) => Some(guarded(py, || old.renewed())?),
+        None => None,
+    };
     let options = TrainOptions {
         vocab_size,
         pattern,
@@ -54,6 +59,7 @@ pub fn train_tokenizer(
         initial_alphabet,
         num_threads,
         bounds: Some(bounds),
+        extend,
     };
     let Some(corpus) = corpus else {
         return interruptible(py, progress.as_ref(), |callback| {

@@ -2,8 +2,9 @@
 //!
 //! Read in this order: this file (what is trained, and where), [`tokens`] (ids), [`words`] (the text as tokens), [`learn`] (the
 //! merge loop), [`passes`] (learning from counts that do not fit into memory) with [`pieces`] and [`sketch`], [`from_counts`]
-//! (what is counted already).
+//! (what is counted already), [`extend`] (going on from a tokenizer).
 
+mod extend;
 mod from_counts;
 mod learn;
 mod memory;
@@ -25,12 +26,14 @@ use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crate::special_tokens::SpecialTokenFinder;
+use crate::tokenizer::Tokenizer;
 use crate::vocab::Vocab;
 use learn::Learner;
 use memory::{Memory, TableSize};
 use passes::learn_in_passes;
 use pool::Pool;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokens::Tokens;
@@ -65,6 +68,8 @@ pub struct TrainOptions {
     pub num_threads: usize,
     /// Memory and disk space that training may take; `None` for all there is. The result does not depend on it.
     pub bounds: Option<Bounds>,
+    /// The tokenizer to go on from: its tokens keep their ids, its merges come first, and special tokens are added to its own.
+    pub extend: Option<Arc<Tokenizer>>,
 }
 
 impl Default for TrainOptions {
@@ -82,6 +87,7 @@ impl Default for TrainOptions {
             initial_alphabet: true,
             num_threads: 1,
             bounds: None,
+            extend: None,
         }
     }
 }
@@ -254,6 +260,9 @@ fn check(options: &TrainOptions) -> Result<()> {
     if options.special_tokens.iter().any(String::is_empty) {
         return Err(Error::Config("a special token is empty\n\nhint: remove `\"\"` from `special_tokens`".to_owned()));
     }
+    if let Some(old) = &options.extend {
+        extend::check(old, options)?;
+    }
     // Without the alphabet this is the least that there will be.
     Tokens::new(options, &[false; 256]).map(drop)
 }
@@ -309,7 +318,8 @@ impl<'a> Learning<'a> {
             }
             Counted::Table(counts) => {
                 let size = TableSize::new(&counts);
-                if memory.holds_at_once(&counts, &size) {
+                // Merges there are already are made up for in the first pass over a pool.
+                if self.options.extend.is_none() && memory.holds_at_once(&counts, &size) {
                     return Ok((self.learn_at_once(counts, memory, &size.is_in_alphabet)?, 1));
                 }
                 match self.spill {
