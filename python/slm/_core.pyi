@@ -282,8 +282,10 @@ def train_tokenizer(
     memory_limit: SupportsIndex,
     spill_dir: str | PathLike[str],
     max_spill: SupportsIndex | None,
+    extend: Tokenizer | None = None,
     progress: collections.abc.Callable[[Progress], object] | None = None,
 ) -> Tokenizer:
     """
-    Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
+    Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on
+    the same documents.
     """

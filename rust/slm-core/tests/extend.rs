@@ -74,7 +74,9 @@ fn naive(old: &Tokenizer, added: &[String], counts: &Counts, options: &TrainOpti
     for &merge in &merges {
         let bytes = [&bytes_of[&merge.0][..], &bytes_of[&merge.1]].concat();
         bytes_of.insert(merge.2, bytes);
-        words.iter_mut().for_each(|(word, _)| apply(word, merge));
+        for (word, _) in &mut words {
+            apply(word, merge);
+        }
     }
     while (size as usize) < options.vocab_size {
         let mut pairs: BTreeMap<(u32, u32), u64> = BTreeMap::new();
@@ -94,7 +96,9 @@ fn naive(old: &Tokenizer, added: &[String], counts: &Counts, options: &TrainOpti
         size = size.max(produced + 1);
         bytes_of.insert(produced, bytes);
         merges.push((left, right, produced));
-        words.iter_mut().for_each(|(word, _)| apply(word, (left, right, produced)));
+        for (word, _) in &mut words {
+            apply(word, (left, right, produced));
+        }
     }
     (merges, size as usize)
 }
@@ -115,7 +119,7 @@ fn options(vocab_size: usize, special_tokens: &[&str]) -> TrainOptions {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn going_on_from_a_tokenizer_equals_replaying_its_merges_and_going_on(
@@ -149,7 +153,8 @@ proptest! {
         let large = options(257 + sizes.0 + sizes.1, &["<s>"]);
         let old = Arc::new(learn(&counts, &small));
         let extended = learn(&counts, &TrainOptions { extend: Some(old), ..large.clone() });
-        prop_assert_eq!(extended.fingerprint(), learn(&counts, &large).fingerprint());
+        let whole = learn(&counts, &large);
+        prop_assert_eq!(extended.fingerprint(), whole.fingerprint());
     }
 }
 
