@@ -11,15 +11,15 @@ from typing import Any, SupportsFloat, SupportsIndex, final
 
 __all__ = [
     "Corpus",
+    "Prediction",
     "Progress",
     "Tokenizer",
     "build_shards",
-    "count_pretokens",
     "default_memory_limit",
     "file_checksum",
     "is_in_memory",
-    "merge_counts",
-    "read_counts_manifest",
+    "predict_training",
+    "sample_texts",
     "train_tokenizer",
 ]
 
@@ -54,6 +54,57 @@ class Corpus:
     def total_bytes(self, /) -> int:
         """
         Bytes of all files on disk; 0 for an iterable.
+        """
+
+@final
+class Prediction:
+    """
+    An estimate of what training will take, and what it rests on.
+    """
+    @property
+    def count_seconds(self, /) -> float:
+        """
+        Time of counting.
+        """
+    @property
+    def is_whole(self, /) -> bool:
+        """
+        Whether the sample is the whole corpus.
+        """
+    @property
+    def memory_bytes(self, /) -> int:
+        """
+        The most memory at a time; at most the limit.
+        """
+    @property
+    def merge_seconds(self, /) -> float:
+        """
+        Time of merging.
+        """
+    @property
+    def sample_bytes(self, /) -> int:
+        """
+        Bytes of files in the sample.
+        """
+    @property
+    def sample_seconds(self, /) -> float:
+        """
+        Time that the sample took.
+        """
+    @property
+    def spill_bytes(self, /) -> int:
+        """
+        The most on disk at a time; 0 if everything fits into memory.
+        """
+    @property
+    def text_bytes(self, /) -> int:
+        """
+        Bytes of text in the corpus.
+        """
+    @property
+    def unique_pretokens(self, /) -> int:
+        """
+        Different pretokens.
         """
 
 @final
@@ -97,6 +148,14 @@ class Tokenizer:
     def chat_template(self, /) -> str | None:
         """
         What puts messages together for a model, in Jinja, if the directory says it.
+        """
+    def config_json(self, /) -> bytes:
+        """
+        The content of `tokenizer_config.json`.
+        """
+    def coverage(self, /, texts: SupportsGetItem[int, str]) -> tuple[int, int, int, int]:
+        """
+        How many pretokens of texts are one token: pretokens and their bytes, those that are one token and their bytes.
         """
     def decode(self, /, ids: numpy.typing.NDArray[numpy.uint32]) -> str:
         """
@@ -142,6 +201,7 @@ class Tokenizer:
         end_of_text: str | None = None,
         chat_template: str | None = None,
         training: str | None = None,
+        merge_counts: SupportsGetItem[int, SupportsIndex] = ...,
     ) -> Tokenizer:
         """
         Reads the content of a `tokenizer.json`, with the end-of-text token, the chat template and `training.json` that its
@@ -152,6 +212,10 @@ class Tokenizer:
         """
         Loads a tokenizer directory or a `tokenizer.json`.
         """
+    def merge_counts(self, /) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        How often the pair of each merge occurred when it was merged, 0 where that is not known; empty where nobody counted.
+        """
     def merges(self, /) -> list[tuple[int, int, int]]:
         """
         The merges by rank: left, right and produced id of each.
@@ -160,10 +224,6 @@ class Tokenizer:
     def pattern(self, /) -> str:
         """
         The name of the split pattern.
-        """
-    def prefix(self, /, vocab_size: SupportsIndex) -> Tokenizer:
-        """
-        The tokenizer that the same training gives with this size of the vocabulary.
         """
     def save(self, /, directory: str | PathLike[str]) -> None:
         """
@@ -215,22 +275,6 @@ def build_shards(
     Builds a shard directory; false if it held the same shards already.
     """
 
-def count_pretokens(
-    corpus: Corpus,
-    out: str | PathLike[str],
-    *,
-    pattern: str,
-    num_threads: SupportsIndex,
-    memory_limit: SupportsIndex,
-    part_bytes: SupportsIndex,
-    progress: collections.abc.Callable[[Progress], object] | None = None,
-) -> tuple[int, int, str | None]:
-    """
-    Counts a corpus into a directory, going on where that was broken off.
-
-    Gives the bytes of text that were counted, the parts that had been counted before, and why there were none of use.
-    """
-
 def default_memory_limit() -> int:
     """
     A quarter of the memory of the machine or the container, at least 64 MiB and at most 4 GiB; in bytes.
@@ -248,25 +292,26 @@ def is_in_memory(directory: str | PathLike[str]) -> bool:
     Whether files in a directory live in memory, as on tmpfs.
     """
 
-def merge_counts(
-    paths: SupportsGetItem[int, str | PathLike[str]],
-    out: str | PathLike[str],
+def predict_training(
+    corpus: Corpus,
     *,
+    vocab_size: SupportsIndex,
+    pattern: str,
+    num_threads: SupportsIndex,
     memory_limit: SupportsIndex,
-    progress: collections.abc.Callable[[Progress], object] | None = None,
-) -> None:
+    max_sample_bytes: SupportsIndex,
+) -> Prediction | None:
     """
-    Adds counts up into a directory.
+    Predicts what training will take from a sample of the files; None where they cannot be read twice.
     """
 
-def read_counts_manifest(path: str | PathLike[str]) -> str:
+def sample_texts(corpus: Corpus, max_bytes: SupportsIndex) -> list[str]:
     """
-    The manifest of a counts directory, as JSON, once it is found to be one.
+    Texts from all over the files of a corpus, about `max_bytes` of the files; none of documents in memory and of pipes.
     """
 
 def train_tokenizer(
-    corpus: Corpus | None,
-    counts: str | PathLike[str] | None,
+    corpus: Corpus,
     *,
     vocab_size: SupportsIndex,
     pattern: str,
@@ -282,10 +327,8 @@ def train_tokenizer(
     memory_limit: SupportsIndex,
     spill_dir: str | PathLike[str],
     max_spill: SupportsIndex | None,
-    extend: Tokenizer | None = None,
     progress: collections.abc.Callable[[Progress], object] | None = None,
 ) -> Tokenizer:
     """
-    Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on
-    the same documents.
+    Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
     """

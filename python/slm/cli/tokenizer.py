@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slm.cli.nouns import noun_with_commands
-from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
+from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.progress import ProgressStyle
 from slm.cli.tokenizer_counts import count, merge_counts, overrides
 from slm.cli.tokenizer_encode import decode, encode
 from slm.cli.tokenizer_inspect import inspect
@@ -15,8 +16,7 @@ from slm.cli.tokenizer_inspect import inspect
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slm.config.tokenizer import CorpusConfig, TokenizerConfig
-    from slm.tokenizer.tokenizer import Tokenizer
+    from slm.config.tokenizer import CorpusConfig
 
 app = noun_with_commands("Train a tokenizer, look inside it, encode and decode.")
 
@@ -37,6 +37,7 @@ def train(
         typer.Option(metavar="N,N,...", help="Write a tokenizer of each size, into OUT/N.", show_default=False),
     ] = None,
     dry_run: DryRunOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
     json_: JsonOption = False,
 ) -> None:
     """Learn a tokenizer from a corpus; the same config makes the same tokenizer, with any number of threads.
@@ -44,14 +45,17 @@ def train(
     [bold]Example[/bold]: slm tokenizer train -c configs/tokenizer/8k.yaml --set out=tok
     """
     from slm.cli.progress import progress_display
+    from slm.cli.tokenizer_plan import announce, summary, tell_plan
     from slm.config.tokenizer import TokenizerConfig
     from slm.tokenizer.train import train_tokenizer, train_tokenizers
 
     settings = load_config(TokenizerConfig, config, [*(set_ or ()), *overrides(counts, vocab_sizes, extend)])
     if dry_run:
-        _tell_plan(settings, json_=json_)
+        tell_plan(settings, json_=json_)
         return
-    with progress_display("reading") as on_progress:
+    if progress is not ProgressStyle.NONE:
+        announce(settings, progress)
+    with progress_display("reading", progress) as on_progress:
         arguments = _train_arguments(settings)
         arguments |= {"progress": on_progress, "out": settings.out}
         if settings.vocab_sizes is None:
@@ -62,7 +66,7 @@ def train(
         results = [_result(_out_of(settings, size), tokenizer) for size, tokenizer in made.items()]
         typer.echo(json.dumps(results[0] if settings.vocab_sizes is None else {"tokenizers": results}))
         return
-    summaries = [_summary(settings, size, tokenizer) for size, tokenizer in made.items()]
+    summaries = [summary(settings, size, _out_of(settings, size), tokenizer) for size, tokenizer in made.items()]
     typer.echo("\n\n".join(summaries))
 
 
@@ -104,7 +108,8 @@ def _out_of(settings: "TokenizerConfig", vocab_size: int) -> Path:
 
 def _result(out: Path, tokenizer: "Tokenizer") -> dict[str, Any]:
     made = {"out": str(out), "fingerprint": tokenizer.fingerprint, "training": tokenizer.training}
-    return made | {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}
+    made |= {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}
+    return made | {"next": f"slm tokenizer inspect {out}"}
 
 
 def corpus_arguments(corpus: "CorpusConfig") -> dict[str, Any]:
@@ -123,49 +128,3 @@ def left_out(skipped: "Mapping[str, int]", replaced_sequences: int) -> str:
     parts = [f"{count:,} {reason}" for reason, count in skipped.items() if count]
     text = f"skipped {', '.join(parts) or 'nothing'}"
     return f"{text}; replaced {replaced_sequences:,} sequences that are not UTF-8" if replaced_sequences else text
-
-
-def _tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
-    from slm.cli.progress import format_amount
-    from slm.tokenizer.corpus import open_corpus
-    from slm.tokenizer.counts import Counts
-
-    sizes = settings.vocab_sizes or (settings.vocab_size,)
-    learn = f"learn      {', '.join(f'{size:,}' for size in sizes)} tokens"
-    if settings.counts is not None or settings.corpus is None:
-        counts = Counts.load(settings.counts or "")
-        if json_:
-            typer.echo(json.dumps({"bytes": counts.bytes, "settings": settings.model_dump(mode="json")}))
-            return
-        typer.echo(f"counts     {counts.path}, {counts.unique_pretokens:,} different pretokens")
-        typer.echo(f"{learn}, pattern {counts.pattern}")
-        typer.echo(f"write      {settings.out}")
-        return
-    corpus = open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus))
-    num_files, num_bytes = len(corpus.files), corpus.total_bytes
-    if json_:
-        plan = {"files": num_files, "bytes": num_bytes, "settings": settings.model_dump(mode="json")}
-        typer.echo(json.dumps(plan))
-        return
-    typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
-    typer.echo(f"{learn}, pattern {settings.pattern}")
-    typer.echo(f"write      {settings.out}")
-
-
-def _summary(settings: "TokenizerConfig", vocab_size: int, tokenizer: "Tokenizer") -> str:
-    out = _out_of(settings, vocab_size)
-    record = tokenizer.training or {}
-    corpus, counts, seconds = record["corpus"], record["counts"], record["seconds"]
-    lines = [
-        f"tokenizer  {out}",
-        f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges, pattern {tokenizer.pattern}",
-        f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
-        f"{counts['unique_pretokens']:,} different pretokens",
-        f"           {left_out(corpus['skipped'], corpus['replaced_sequences'])}",
-        f"time       {seconds['count']:.1f}s counting, {seconds['merge']:.1f}s merging",
-    ]
-    if record["spilled_bytes"]:
-        lines.append(f"spilled    {record['spilled_bytes']:,} bytes, {record['passes']} passes over the counts")
-    if tokenizer.vocab_size < vocab_size:
-        lines.append(f"note       the corpus has no more pairs, so {vocab_size:,} tokens were not reached")
-    return "\n".join([*lines, "", f"slm tokenizer inspect {out}", f"slm tokenizer encode {out} TEXT"])

@@ -12,7 +12,7 @@ use serde_json::Value;
 impl Tokenizer {
     /// The tokenizer that the same training gives with this `vocab_size`, its record included.
     ///
-    /// The record's seconds, passes and spilled bytes stay those of the training that there was.
+    /// The record's seconds, passes, memory and spilled bytes stay those of the training that there was.
     ///
     /// # Errors
     /// [`Error::Config`] for a size that leaves out a token which no merge makes, a special token or a byte, or that is more
@@ -44,7 +44,8 @@ impl Tokenizer {
             record["merges"] = merges.len().into();
             format!("{record:#}\n")
         });
-        let parts = Parts { vocab, merges, training: record, ..old.clone() };
+        let merge_counts = old.merge_counts.iter().take(merges.len()).copied().collect();
+        let parts = Parts { vocab, merges, merge_counts, training: record, ..old.clone() };
         Self::new(self.pattern(), parts)
     }
 

@@ -7,6 +7,7 @@ mod corpus;
 mod counts;
 mod error;
 mod interruptible;
+mod predict;
 mod shard;
 mod tokenizer;
 mod train;
@@ -19,6 +20,8 @@ mod _core {
     use crate::counts::{count_pretokens, merge_counts, read_counts_manifest};
     #[pymodule_export]
     use crate::interruptible::Progress;
+    #[pymodule_export]
+    use crate::predict::{Prediction, predict_training, sample_texts};
     #[pymodule_export]
     use crate::shard::{build_shards, file_checksum};
     #[pymodule_export]

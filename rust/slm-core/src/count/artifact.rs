@@ -6,7 +6,7 @@
 use crate::corpus::{ReadSummary, Skipped};
 use crate::count::runs::{Blocks, Entries, Run};
 use crate::count::sorted::SortedCounts;
-use crate::count::{CountSummary, Counted, PretokenCounts};
+use crate::count::{CountSummary, Counted, Giants, PretokenCounts};
 use crate::error::{Error, Result};
 use crate::io::checksum::{hex, of_file};
 use crate::io::durable;
@@ -67,6 +67,12 @@ pub struct CountsRecord {
     pub unique_bytes: u64,
     /// The bytes that occur: a bit each, as 64 hexadecimal digits from byte 255 down to byte 0.
     pub alphabet: String,
+    /// Bytes of all occurrences of pretokens that are far longer than words.
+    pub giant_bytes: u64,
+    /// Bytes of the longest pretoken.
+    pub longest_bytes: u64,
+    /// Its first bytes, at most 64, as numbers.
+    pub longest_begins: Vec<u8>,
     /// Identifies the counts.
     pub fingerprint: String,
 }
@@ -183,8 +189,10 @@ impl CountsArtifact {
         let (Some(is_in_alphabet), Ok(fingerprint)) = (alphabet, fingerprint) else {
             return Err(refuse("`alphabet` or `fingerprint` is not made of hexadecimal digits".into()));
         };
-        let CountsRecord { pretokens, unique_pretokens, unique_bytes, .. } = manifest.counts;
-        let summary = CountSummary { unique_pretokens, unique_bytes, pretokens, fingerprint };
+        let &CountsRecord { pretokens, unique_pretokens, unique_bytes, .. } = &manifest.counts;
+        let CountsRecord { giant_bytes, longest_bytes, longest_begins, .. } = &manifest.counts;
+        let giants = Giants::known(*giant_bytes, *longest_bytes, longest_begins);
+        let summary = CountSummary { unique_pretokens, unique_bytes, pretokens, giants, fingerprint };
         let artifact = Self { directory: directory.to_owned(), manifest, pattern, summary, is_in_alphabet };
         let path = artifact.path();
         let size = fs::metadata(&path).map_err(Error::io(&path))?.len();
@@ -297,7 +305,7 @@ pub(super) fn finish(
     let path = directory.join(COUNTS_FILE);
     fs::rename(&run.path, &path).map_err(Error::io(&path))?;
     durable::flush_directory(directory)?;
-    let CountSummary { unique_pretokens, unique_bytes, pretokens, fingerprint } = sorted.summary();
+    let CountSummary { unique_pretokens, unique_bytes, pretokens, giants, fingerprint } = sorted.summary();
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
@@ -308,6 +316,9 @@ pub(super) fn finish(
             unique_pretokens,
             unique_bytes,
             alphabet: digits_of(sorted.is_in_alphabet()),
+            giant_bytes: giants.bytes,
+            longest_bytes: giants.longest_bytes,
+            longest_begins: giants.beginning().to_vec(),
             fingerprint: hex(fingerprint),
         },
         corpora,

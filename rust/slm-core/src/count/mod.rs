@@ -12,6 +12,8 @@
 mod artifact;
 mod bounds;
 mod directory;
+mod distinct;
+mod giants;
 mod journal;
 mod merge;
 mod parts;
@@ -22,6 +24,8 @@ mod total;
 
 pub use artifact::{CorpusRecord, CountsArtifact, CountsRecord, FileRecord, Manifest};
 pub use bounds::Bounds;
+pub use distinct::AllDistinct;
+pub use giants::Giants;
 pub use parts::{CountOptions, CountedTo, count_to};
 pub use sorted::SortedCounts;
 pub use table::PretokenCounts;
@@ -46,6 +50,10 @@ pub struct CountProgress {
     pub bytes_read: AtomicU64,
     /// Bytes of text counted.
     pub text_bytes: AtomicU64,
+    /// The different pretokens in it.
+    pub distinct: AllDistinct,
+    /// Their number, once everything is counted.
+    pub unique_pretokens: AtomicU64,
 }
 
 /// The pretokens of a corpus in figures.
@@ -57,6 +65,8 @@ pub struct CountSummary {
     pub unique_bytes: u64,
     /// Pretokens in all.
     pub pretokens: u64,
+    /// Those that are far longer than words.
+    pub giants: Giants,
     /// Identifies the counts, in whatever order they were made.
     pub fingerprint: u64,
 }
@@ -73,6 +83,7 @@ impl CountSummary {
         self.unique_pretokens += 1;
         self.unique_bytes += pretoken.len() as u64;
         self.pretokens += count;
+        self.giants.add(pretoken, count);
         self.fingerprint = self.fingerprint.wrapping_add(xxh3_64_with_seed(pretoken, count));
     }
 }
@@ -136,6 +147,19 @@ pub fn count<'a>(
     Ok((counted, read))
 }
 
+/// About how many short pretokens a thread's table holds before it is full.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(crate) fn max_pretokens_within(memory_bytes: usize, num_threads: usize) -> f64 {
+    // Between 24 / 0.94 and twice 24 / 0.75 bytes each, by how well the limit suits a power of two.
+    table_bytes(memory_bytes, num_threads) as f64 / 44.0
+}
+
+/// What each thread's table may take. What is left is for the frequent pretokens while the others are sorted, and for blocks that
+/// are written.
+fn table_bytes(memory_bytes: usize, num_threads: usize) -> usize {
+    memory_bytes / num_threads / 16 * 13
+}
+
 /// The longest pretoken that is taken where there are `memory_bytes`: encoding one takes some thirty times its bytes.
 fn max_pretoken_bytes(memory_bytes: usize) -> usize {
     (memory_bytes / 64).max(1 << 20)
@@ -162,8 +186,7 @@ impl<'a> Worker<'a> {
     ) -> Self {
         Self {
             pattern,
-            // What is left is for the frequent pretokens while the others are sorted, and for blocks that are written.
-            table_bytes: memory_bytes / num_threads / 16 * 13,
+            table_bytes: table_bytes(memory_bytes, num_threads),
             max_pretoken_bytes: max_pretoken_bytes(memory_bytes),
             runs,
             stop,
@@ -195,6 +218,7 @@ impl<'a> Worker<'a> {
                 });
                 std::mem::replace(&mut outcome, Ok(()))?;
             }
+            self.progress.distinct.absorb(counts.distinct());
             self.progress.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
             self.progress.text_bytes.fetch_add(batch.text.len() as u64, Ordering::Relaxed);
         }

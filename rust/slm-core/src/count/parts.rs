@@ -82,7 +82,7 @@ pub fn count_to(
     let progress = CountProgress::default();
     let written = AtomicU64::new(0);
     let snapshot = || match written.load(Ordering::Relaxed) {
-        0 => progress.snapshot(total_bytes, 0),
+        0 => progress.snapshot(total_bytes),
         done => Progress { phase: "add up", unit: "pretokens", done, total: 0, counters: Vec::new() },
     };
     supervise(callback, snapshot, |stop| {

@@ -2,6 +2,7 @@
 
 use crate::count::CountsArtifact;
 use crate::error::{Error, Result};
+use crate::io::memory::PeakMemory;
 use crate::io::spill::Spill;
 use crate::progress::{Callback, Progress, supervise};
 use crate::train::{Learning, MergeProgress, SpecialTokensInText, TrainOptions, Trained, check};
@@ -40,10 +41,13 @@ pub fn train_on_artifact(
     let merged = MergeProgress::default();
     let spill = options.bounds.as_ref().map(|bounds| Spill::new(&bounds.spill_dir, bounds.max_spill_bytes));
     let spilled_bytes = || spill.as_ref().map_or(0, Spill::written_bytes);
+    let peak = PeakMemory::default();
     let snapshot = || {
         let done = loaded.load(Ordering::Relaxed);
         let loading = || Progress { phase: "load", unit: "bytes", done, total, counters: Vec::new() };
-        merged.snapshot(spilled_bytes()).unwrap_or_else(loading)
+        let mut progress = merged.snapshot().unwrap_or_else(loading);
+        progress.counters.extend([("spilled_bytes", spilled_bytes()), ("memory_bytes", peak.look())]);
+        progress
     };
     supervise(callback, snapshot, |stop| {
         let start = Instant::now();
@@ -59,12 +63,14 @@ pub fn train_on_artifact(
         let learning = Learning { options, spill: spill.as_ref(), stop, progress: &merged };
         let (tokens, passes) = learning.learn(counts)?;
         Ok(Trained {
+            merge_counts: tokens.merge_counts(),
             vocab: tokens.vocab,
             merges: tokens.merges,
             corpus: artifact.read_summary(),
             counts: artifact.summary(),
             spilled_bytes: spilled_bytes(),
             passes,
+            peak_memory_bytes: peak.bytes(),
             count_seconds,
             merge_seconds: start.elapsed().as_secs_f64(),
         })

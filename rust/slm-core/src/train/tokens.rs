@@ -89,6 +89,13 @@ impl Tokens {
         self.token_bytes.iter().map(|bytes| bytes.len() as u32).collect()
     }
 
+    /// How often the pair of each merge occurred; 0 for those of the tokenizer to go on from.
+    pub fn merge_counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.merges.len() - self.counts.len()];
+        counts.extend(&self.counts);
+        counts
+    }
+
     /// How often the last merge would occur that makes the vocabulary this large, if counts went on to fall with the rank as they
     /// do over the second half of the merges so far; 0 where nothing is known.
     pub fn expected_last_count(&self, vocab_size: usize) -> u64 {
