@@ -30,14 +30,16 @@ if TYPE_CHECKING:
         TokenizerError,
         TrainingError,
     )
+    from slm.tokenizer.counts import Counts, count_pretokens, merge_counts
     from slm.tokenizer.tokenizer import Tokenizer
-    from slm.tokenizer.train import train_tokenizer
+    from slm.tokenizer.train import train_tokenizer, train_tokenizers
     from slm.train.trainer import Trainer
 
 __all__ = [
     "LLM",
     "CheckpointError",
     "ConfigError",
+    "Counts",
     "DataError",
     "InternalError",
     "MissingPackageError",
@@ -51,7 +53,10 @@ __all__ = [
     "TrainingError",
     "__version__",
     "build_shards",
+    "count_pretokens",
+    "merge_counts",
     "train_tokenizer",
+    "train_tokenizers",
 ]
 
 try:
@@ -60,13 +65,17 @@ except PackageNotFoundError:  # imported from a source tree that was never insta
     __version__ = "0.0.0"
 
 _HOME = {
+    "Counts": "slm.tokenizer.counts",
     "LLM": "slm.engine.llm",
     "Model": "slm.checkpoint.model_dir",
     "SamplingParams": "slm.engine.sampling_params",
     "Tokenizer": "slm.tokenizer.tokenizer",
     "Trainer": "slm.train.trainer",
     "build_shards": "slm.data.build",
+    "count_pretokens": "slm.tokenizer.counts",
+    "merge_counts": "slm.tokenizer.counts",
     "train_tokenizer": "slm.tokenizer.train",
+    "train_tokenizers": "slm.tokenizer.train",
 } | {name: "slm.errors" for name in __all__ if name.endswith(("Error", "Warning"))}
 """Where each public name lives: a module, and after a colon the name it has there if that is another."""
 

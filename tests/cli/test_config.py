@@ -81,7 +81,7 @@ def test_an_unknown_schema_suggests_the_nearest(capsys: pytest.CaptureFixture[st
 
 def test_the_tables_in_the_docs_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     docs = (ROOT / "docs" / "configuration.md").read_text()
-    for name in ("run", "tokenizer", "data", "serve"):
+    for name in ("run", "tokenizer", "counts", "data", "serve"):
         assert run(["config", "schema", name, "--markdown"]) == 0
         table = capsys.readouterr().out
         assert table == markdown_table(CONFIGS[name]) + "\n"

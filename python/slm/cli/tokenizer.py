@@ -1,13 +1,15 @@
 """`slm tokenizer`: train a tokenizer, look inside it, encode and decode."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slm.cli.nouns import noun_with_commands
 from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
 from slm.cli.progress import ProgressStyle
+from slm.cli.tokenizer_counts import count, merge_counts, overrides
 from slm.cli.tokenizer_encode import decode, encode
 from slm.cli.tokenizer_inspect import inspect
 
@@ -23,6 +25,17 @@ app = noun_with_commands("Train a tokenizer, look inside it, encode and decode."
 def train(
     config: ConfigOption,
     set_: SetOption = None,
+    counts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train on these counts, without the corpus.", show_default=False)
+    ] = None,
+    extend: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on from this tokenizer, whose tokens keep their ids.", show_default=False),
+    ] = None,
+    vocab_sizes: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Write a tokenizer of each size, into OUT/N.", show_default=False),
+    ] = None,
     dry_run: DryRunOption = False,
     progress: ProgressOption = ProgressStyle.AUTO,
     json_: JsonOption = False,
@@ -34,46 +47,69 @@ def train(
     from slm.cli.progress import progress_display
     from slm.cli.tokenizer_plan import announce, summary, tell_plan
     from slm.config.tokenizer import TokenizerConfig
-    from slm.tokenizer.train import train_tokenizer
+    from slm.tokenizer.train import train_tokenizer, train_tokenizers
 
-    settings = load_config(TokenizerConfig, config, set_)
+    settings = load_config(TokenizerConfig, config, [*(set_ or ()), *overrides(counts, vocab_sizes, extend)])
     if dry_run:
         tell_plan(settings, json_=json_)
         return
     if progress is not ProgressStyle.NONE:
         announce(settings, progress)
     with progress_display("reading", progress) as on_progress:
-        tokenizer = train_tokenizer(
-            list(settings.corpus.paths),
-            **corpus_arguments(settings.corpus),
-            vocab_size=settings.vocab_size,
-            pattern=settings.pattern,
-            special_tokens=settings.special_tokens,
-            chat_tokens=settings.chat_tokens,
-            reserved_tokens=settings.reserved_tokens,
-            special_tokens_in_text=settings.special_tokens_in_text,
-            min_frequency=settings.min_frequency,
-            max_token_length=settings.max_token_length,
-            max_token_bytes=settings.max_token_bytes,
-            initial_alphabet=settings.initial_alphabet,
-            num_threads=settings.num_threads,
-            memory_limit=settings.memory_limit,
-            spill_dir=settings.spill_dir,
-            max_spill=settings.max_spill,
-            progress=on_progress,
-            out=settings.out,
-        )
+        arguments = _train_arguments(settings)
+        arguments |= {"progress": on_progress, "out": settings.out}
+        if settings.vocab_sizes is None:
+            made = {settings.vocab_size: train_tokenizer(vocab_size=settings.vocab_size, **arguments)}
+        else:
+            made = train_tokenizers(vocab_sizes=settings.vocab_sizes, **arguments)
     if json_:
-        made = {"out": str(settings.out), "fingerprint": tokenizer.fingerprint, "training": tokenizer.training}
-        made |= {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}
-        typer.echo(json.dumps(made | {"next": f"slm tokenizer inspect {settings.out}"}))
+        results = [_result(_out_of(settings, size), tokenizer) for size, tokenizer in made.items()]
+        typer.echo(json.dumps(results[0] if settings.vocab_sizes is None else {"tokenizers": results}))
         return
-    typer.echo(summary(settings, tokenizer))
+    summaries = [summary(settings, size, _out_of(settings, size), tokenizer) for size, tokenizer in made.items()]
+    typer.echo("\n\n".join(summaries))
 
 
+app.command()(count)
+app.command("merge-counts")(merge_counts)
 app.command()(inspect)
 app.command()(encode)
 app.command()(decode)
+
+
+def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
+    """The settings as the library takes them, but for the sizes."""
+    arguments: dict[str, Any] = {
+        "extend": settings.extend,
+        "chat_tokens": settings.chat_tokens,
+        "reserved_tokens": settings.reserved_tokens,
+        "special_tokens_in_text": settings.special_tokens_in_text,
+        "min_frequency": settings.min_frequency,
+        "max_token_length": settings.max_token_length,
+        "max_token_bytes": settings.max_token_bytes,
+        "initial_alphabet": settings.initial_alphabet,
+        "num_threads": settings.num_threads,
+        "memory_limit": settings.memory_limit,
+        "spill_dir": settings.spill_dir,
+        "max_spill": settings.max_spill,
+    }
+    # What nobody asked for is that of the counts, or of the tokenizer to go on from.
+    for name in ("pattern", "special_tokens"):
+        if name in settings.model_fields_set:
+            arguments[name] = getattr(settings, name)
+    if settings.counts is not None or settings.corpus is None:
+        return arguments | {"counts": settings.counts}
+    return arguments | {"corpus": list(settings.corpus.paths)} | corpus_arguments(settings.corpus)
+
+
+def _out_of(settings: "TokenizerConfig", vocab_size: int) -> Path:
+    return settings.out if settings.vocab_sizes is None else settings.out / str(vocab_size)
+
+
+def _result(out: Path, tokenizer: "Tokenizer") -> dict[str, Any]:
+    made = {"out": str(out), "fingerprint": tokenizer.fingerprint, "training": tokenizer.training}
+    made |= {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}
+    return made | {"next": f"slm tokenizer inspect {out}"}
 
 
 def corpus_arguments(corpus: "CorpusConfig") -> dict[str, Any]:

@@ -9,7 +9,9 @@ import typer
 from slm.cli.progress import ProgressStyle, format_amount, format_seconds
 
 if TYPE_CHECKING:
-    from slm.config.tokenizer import TokenizerConfig
+    from pathlib import Path
+
+    from slm.config.tokenizer import CorpusConfig, TokenizerConfig
     from slm.tokenizer.predict import Prediction
     from slm.tokenizer.tokenizer import Tokenizer
 
@@ -21,17 +23,28 @@ def tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
     """Print what would be done, and what it would take."""
     from slm.cli.tokenizer import corpus_arguments
     from slm.tokenizer.corpus import open_corpus
+    from slm.tokenizer.counts import Counts
     from slm.tokenizer.predict import MAX_SAMPLE_BYTES
 
+    sizes = ", ".join(f"{size:,}" for size in settings.vocab_sizes or (settings.vocab_size,))
+    if settings.counts is not None or settings.corpus is None:
+        counts = Counts.load(settings.counts or "")
+        if json_:
+            typer.echo(json.dumps({"bytes": counts.bytes, "settings": settings.model_dump(mode="json")}))
+            return
+        typer.echo(f"counts     {counts.path}, {counts.unique_pretokens:,} different pretokens")
+        typer.echo(f"learn      {sizes} tokens, pattern {counts.pattern}")
+        typer.echo(f"write      {settings.out}")
+        return
     corpus = open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus))
-    predicted = _predict(settings, max_sample_bytes=MAX_SAMPLE_BYTES)
+    predicted = _predict(settings, settings.corpus, max_sample_bytes=MAX_SAMPLE_BYTES)
     num_files, num_bytes = len(corpus.files), corpus.total_bytes
     if json_:
         plan = {"files": num_files, "bytes": num_bytes, "settings": settings.model_dump(mode="json")}
         typer.echo(json.dumps(plan | {"prediction": None if predicted is None else asdict(predicted)}))
         return
     typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
-    typer.echo(f"learn      {settings.vocab_size:,} tokens, pattern {settings.pattern}")
+    typer.echo(f"learn      {sizes} tokens, pattern {settings.pattern}")
     typer.echo("\n".join(_describe(predicted)))
     typer.echo(f"write      {settings.out}")
 
@@ -40,7 +53,10 @@ def announce(settings: "TokenizerConfig", style: ProgressStyle) -> None:
     """Tell on stderr what training will take, where that is not over at once."""
     from slm.cli.errors import tell, tell_json
 
-    predicted = _predict(settings, max_sample_bytes=None)
+    if settings.counts is not None or settings.corpus is None:
+        # Training on counts takes seconds.
+        return
+    predicted = _predict(settings, settings.corpus, max_sample_bytes=None)
     if predicted is None or (predicted.text_bytes < _ANNOUNCED_BYTES and style is not ProgressStyle.JSON):
         return
     if style is ProgressStyle.JSON:
@@ -49,7 +65,7 @@ def announce(settings: "TokenizerConfig", style: ProgressStyle) -> None:
         tell("\n".join(_describe(predicted)), style="dim")
 
 
-def summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
+def summary(settings: "TokenizerConfig", vocab_size: int, out: "Path", tokenizer: "Tokenizer") -> str:
     """What was made, of what, and what it took; with what to type next."""
     from slm.cli.tokenizer import left_out
     from slm.tokenizer.record import describe_giants
@@ -58,7 +74,7 @@ def summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
     corpus, counts, seconds = record["corpus"], record["counts"], record["seconds"]
     limit, peak = record["config"]["memory_limit"], record["peak_memory_bytes"]
     lines = [
-        f"tokenizer  {settings.out}",
+        f"tokenizer  {out}",
         f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges, pattern {tokenizer.pattern}",
         f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
         f"{counts['unique_pretokens']:,} different pretokens",
@@ -70,17 +86,19 @@ def summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
         lines.append(f"memory     {format_amount(peak, 'bytes')} at most{bounded}")
     if record["spilled_bytes"]:
         lines.append(f"spilled    {format_amount(record['spilled_bytes'], 'bytes')}")
-    if tokenizer.vocab_size < settings.vocab_size:
-        lines.append(f"note       the corpus has no more pairs, so {settings.vocab_size:,} tokens were not reached")
+    if tokenizer.vocab_size < vocab_size:
+        lines.append(f"note       the corpus has no more pairs, so {vocab_size:,} tokens were not reached")
     if describe_giants(record):
         lines.append(
             f"note       the longest pretoken has {counts['longest_bytes']:,} bytes, see the warning; it begins with "
             f"{counts['longest_begins'][:40]!r}"
         )
-    return "\n".join([*lines, "", f"slm tokenizer inspect {settings.out}", f"slm tokenizer encode {settings.out} TEXT"])
+    return "\n".join([*lines, "", f"slm tokenizer inspect {out}", f"slm tokenizer encode {out} TEXT"])
 
 
-def _predict(settings: "TokenizerConfig", *, max_sample_bytes: int | None) -> "Prediction | None":
+def _predict(
+    settings: "TokenizerConfig", corpus: "CorpusConfig", *, max_sample_bytes: int | None
+) -> "Prediction | None":
     """Estimate, and compare with what there is of disk space."""
     from slm.cli.tokenizer import corpus_arguments
     from slm.tokenizer.bounds import resolve_bounds
@@ -90,7 +108,7 @@ def _predict(settings: "TokenizerConfig", *, max_sample_bytes: int | None) -> "P
 
     bounds = resolve_bounds(settings.memory_limit, settings.spill_dir, settings.max_spill, settings.out)
     predicted = predict_training(
-        open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus)),
+        open_corpus(list(corpus.paths), **corpus_arguments(corpus)),
         vocab_size=settings.vocab_size,
         pattern=settings.pattern,
         num_threads=settings.num_threads or default_num_threads(),

@@ -11,12 +11,13 @@ from slm.config.memory import MemoryEstimate, estimate_memory
 from slm.config.model import ModelConfig
 from slm.config.run import RunConfig
 from slm.config.serve import ServeConfig
-from slm.config.tokenizer import CorpusConfig, TokenizerConfig
+from slm.config.tokenizer import CorpusConfig, CountConfig, TokenizerConfig
 from slm.config.train import OptimizerConfig, ScheduleConfig, TrainConfig
 
 __all__ = [
     "Config",
     "CorpusConfig",
+    "CountConfig",
     "DataConfig",
     "EvalConfig",
     "MemoryEstimate",

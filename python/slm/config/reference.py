@@ -15,13 +15,14 @@ from slm.config.model import ModelConfig
 from slm.config.problems import nested_config
 from slm.config.run import RunConfig
 from slm.config.serve import ServeConfig
-from slm.config.tokenizer import TokenizerConfig
+from slm.config.tokenizer import CountConfig, TokenizerConfig
 from slm.config.train import TrainConfig
 from slm.config.yaml_writer import format_value
 
 CONFIGS: dict[str, type[Config]] = {
     "run": RunConfig,
     "tokenizer": TokenizerConfig,
+    "counts": CountConfig,
     "data": DataConfig,
     "model": ModelConfig,
     "train": TrainConfig,

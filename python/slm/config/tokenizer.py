@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from slm.config.base import Config, FilePath, NumThreads, Size, TextTuple
 
@@ -51,11 +51,26 @@ class CorpusConfig(Config):
 class TokenizerConfig(Config):
     """Settings of `slm tokenizer train`."""
 
-    corpus: CorpusConfig
-    """What the tokenizer is trained on."""
+    corpus: CorpusConfig | None = None
+    """What the tokenizer is trained on. None: `counts`."""
+
+    counts: FilePath | None = None
+    """Directory of `slm tokenizer count` or `merge-counts` to train on; the corpus is not read then."""
+
+    extend: FilePath | None = None
+    """Tokenizer to go on from: its tokens keep their ids, its merges come first. None: from the beginning.
+
+    Its special tokens stay; `special_tokens` are added only where they are set.
+    """
 
     vocab_size: Annotated[int, Field(ge=1, le=1 << 24)]
     """Tokens in all: special tokens, alphabet and merges. Must hold the alphabet, 256 bytes if `initial_alphabet`."""
+
+    vocab_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)] | None = None
+    """Sizes that this run writes, each into a directory of its own in `out`; the largest is `vocab_size`. None: it.
+
+    A smaller vocabulary is a prefix of a larger one, so they take the time of the largest.
+    """
 
     pattern: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"] = "gpt2"
     """How text is split before merging, by the name of the tokenizer that made the pattern known.
@@ -118,10 +133,48 @@ class TokenizerConfig(Config):
         repeated = sorted({token for token in self.special_tokens if self.special_tokens.count(token) > 1})
         if repeated:
             raise ValueError(f"`special_tokens` has `{repeated[0]}` more than once")
-        if len(self.special_tokens) + self.reserved_tokens + 256 * self.initial_alphabet > self.vocab_size:
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_train_on(self) -> Self:
+        if self.corpus is None and self.counts is None:
+            raise ValueError("`corpus` is missing: give it, or `counts`")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_hold_the_alphabet(self) -> Self:
+        if self.vocab_sizes is not None and max(self.vocab_sizes, default=0) != self.vocab_size:
+            raise ValueError(f"`vocab_size` is {self.vocab_size:,}, it must be the largest of `vocab_sizes`")
+        least = min(self.vocab_sizes or (self.vocab_size,))
+        if self.extend is not None:
+            return self
+        if len(self.special_tokens) + self.reserved_tokens + 256 * self.initial_alphabet > least:
+            name = "vocab_size" if self.vocab_sizes is None else "vocab_sizes"
             raise ValueError(
-                f"`vocab_size` is {self.vocab_size:,}, fewer than the {len(self.special_tokens)} `special_tokens`"
+                f"`{name}` is {least:,}, fewer than the {len(self.special_tokens)} `special_tokens`"
                 + (f", {self.reserved_tokens:,} `reserved_tokens`" if self.reserved_tokens else "")
                 + (" and 256 bytes of `initial_alphabet`" if self.initial_alphabet else "")
             )
         return self
+
+
+class CountConfig(Config):
+    """Settings of `slm tokenizer count`."""
+
+    corpus: CorpusConfig
+    """What is counted."""
+
+    pattern: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"] = "gpt2"
+    """How text is split, as for training; counts of different patterns do not add up."""
+
+    num_threads: NumThreads | None = None
+    """Threads that count. None: one for each core. The result is the same for any number."""
+
+    memory_limit: Annotated[Size, Field(ge=64 << 20)] | None = None
+    """Memory for counting, in bytes or as `256MiB`. None: a quarter of the machine's, at most 4 GiB."""
+
+    part_size: Annotated[Size, Field(ge=1)] = 1 << 30
+    """Text after which a part is finished, in bytes or as `1GiB`: what a kill costs at most."""
+
+    out: FilePath
+    """Directory of the counts; made if missing. The same command again goes on with what is there."""

@@ -62,6 +62,25 @@ class Tokenizer:
         """
         self._core.save(directory)
 
+    def prefix(self, vocab_size: int) -> "Tokenizer":
+        """The tokenizer that the same training gives with a smaller `vocab_size`, its record included.
+
+        Only `seconds`, `passes` and `spilled_bytes` of the record stay those of the training that there was.
+
+        Args:
+            vocab_size: Tokens in all; at least those that no merge makes: special tokens and bytes.
+
+        Raises:
+            ConfigError: The size is too small, or larger than the one that was trained.
+
+        Example:
+            >>> from slm.tokenizer import train_tokenizer
+            >>> tok = train_tokenizer(iter(["a tale of tales"]), vocab_size=260)
+            >>> tok.prefix(258) == train_tokenizer(iter(["a tale of tales"]), vocab_size=258)
+            True
+        """
+        return Tokenizer(self._core.prefix(vocab_size))
+
     def to_tokenizers(self) -> "tokenizers.Tokenizer":
         """Make the Hugging Face `tokenizers.Tokenizer` with the same ids, without a file.
 

@@ -1,15 +1,21 @@
 """Train a tokenizer on a corpus."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 from slm import _core
+from slm.errors import ConfigError
 from slm.tokenizer.bounds import resolve_bounds
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
+from slm.tokenizer.counts import Counts
 from slm.tokenizer.predict import check_spill, predict_training
 from slm.tokenizer.record import warn_of_giants
 from slm.tokenizer.threads import default_num_threads
-from slm.tokenizer.tokenizer import Tokenizer
+from slm.tokenizer.tokenizer import Tokenizer, load_tokenizer
+
+DEFAULT_SPECIAL_TOKENS = ("<|endoftext|>",)
+"""The special tokens where nobody names some."""
 
 ChatTokens: TypeAlias = Literal["chatml"]
 """A known convention for conversations."""
@@ -22,16 +28,18 @@ _PREDICTED_BYTES = 1 << 30
 
 
 def train_tokenizer(
-    corpus: CorpusLike,
+    corpus: CorpusLike | None = None,
     *,
     vocab_size: int,
-    pattern: str = "gpt2",
+    counts: PathLike | None = None,
+    extend: Tokenizer | PathLike | None = None,
+    pattern: str | None = None,
     documents: Documents = "file",
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
     invalid_utf8: InvalidUtf8 = "error",
-    special_tokens: Sequence[str] = ("<|endoftext|>",),
+    special_tokens: Sequence[str] | None = None,
     chat_tokens: ChatTokens | None = None,
     reserved_tokens: int = 0,
     special_tokens_in_text: SpecialTokensInText = "text",
@@ -55,9 +63,14 @@ def train_tokenizer(
     Args:
         corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str` or `bytes`. Files
             may be gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
+            None: `counts`.
         vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
+        counts: Directory that `count_pretokens` or `merge_counts` made, in place of a corpus. The tokenizer is that of
+            training on the text; its record has no paths.
+        extend: Tokenizer to go on from, or its directory. Its tokens keep their ids, its merges come first; new merges,
+            and `special_tokens` that it lacks, come after them. Text is cut as it cuts it, and merging goes on there.
         pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
-            name) or `qwen2` (without its NFC normalizer).
+            name) or `qwen2` (without its NFC normalizer). None: that of `counts` or `extend`, or else `gpt2`.
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
@@ -67,7 +80,7 @@ def train_tokenizer(
             them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
             surrogate in JSON or in a `str` is one such sequence.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
-            token has such a name, the first one does.
+            token has such a name, the first one does. None: that one, or with `extend` none besides those there are.
         chat_tokens: Special tokens for conversations, which follow, with the template for them: `chatml` for
             `<|im_start|>` and `<|im_end|>`. None: no such tokens.
         reserved_tokens: How many special tokens for later uses follow: `<|reserved_special_token_0|>` and so on.
@@ -112,12 +125,26 @@ def train_tokenizer(
         >>> [tok.token_bytes(id) for id in tok.encode("to be").tolist()]
         [b'to', b' be']
     """
-    found = open_corpus(
-        corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
-    )
+    if (corpus is None) == (counts is None):
+        raise ConfigError(
+            "a tokenizer is trained on either a corpus or `counts`, "
+            + ("neither is given" if corpus is None else "both are given")
+        )
+    found = None
+    if corpus is not None:
+        found = open_corpus(
+            corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
+        )
+    old = None if extend is None else load_tokenizer(extend)
+    if pattern is None and old is not None:
+        pattern = old.pattern
+    elif pattern is None:
+        pattern = "gpt2" if counts is None else Counts.load(counts).pattern
+    if special_tokens is None:
+        special_tokens = DEFAULT_SPECIAL_TOKENS if old is None else ()
     bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)
     num_threads = num_threads or default_num_threads()
-    if found.total_bytes >= _PREDICTED_BYTES:
+    if found is not None and found.total_bytes >= _PREDICTED_BYTES:
         predicted = predict_training(
             found,
             vocab_size=vocab_size,
@@ -129,6 +156,7 @@ def train_tokenizer(
             check_spill(predicted, bounds)
     core = _core.train_tokenizer(
         found,
+        counts,
         vocab_size=vocab_size,
         pattern=pattern,
         special_tokens=list(special_tokens),
@@ -143,6 +171,7 @@ def train_tokenizer(
         memory_limit=bounds.memory_limit,
         spill_dir=bounds.spill_dir,
         max_spill=bounds.max_spill,
+        extend=None if old is None else old.core,
         progress=progress,
     )
     tokenizer = Tokenizer(core)
@@ -150,3 +179,49 @@ def train_tokenizer(
     if out is not None:
         tokenizer.save(out)
     return tokenizer
+
+
+def train_tokenizers(
+    corpus: CorpusLike | None = None, *, vocab_sizes: Sequence[int], out: PathLike | None = None, **settings: Any
+) -> dict[int, Tokenizer]:
+    """Learn tokenizers of several sizes in the time of the largest.
+
+    A smaller vocabulary is a prefix of a larger one, so each is what `train_tokenizer` gives for its size alone.
+
+    Args:
+        corpus: As for `train_tokenizer`.
+        vocab_sizes: Sizes of the vocabularies.
+        out: Directory to save them in, each in a directory named by its size.
+        **settings: All others of `train_tokenizer`.
+
+    Returns:
+        The tokenizers by size.
+
+    Raises:
+        ConfigError: As for `train_tokenizer`; there is no size, or one is too small.
+
+    Example:
+        >>> made = train_tokenizers(iter(["to be or not to be"]), vocab_sizes=[258, 260])
+        >>> {size: tok.token_bytes(tok.vocab_size - 1) for size, tok in made.items()}
+        {258: b' b', 260: b'to'}
+    """
+    sizes = sorted(set(vocab_sizes))
+    if not sizes:
+        raise ConfigError("`vocab_sizes` is empty, it must have one size at least")
+    if out is not None:
+        settings.setdefault("spill_dir", None)
+        settings["spill_dir"] = settings["spill_dir"] or Path(out).absolute().parent
+    # Found out before the work, not after it.
+    special_tokens = settings.get("special_tokens") or DEFAULT_SPECIAL_TOKENS
+    least = len(set(special_tokens)) + settings.get("reserved_tokens", 0) + 256 * settings.get("initial_alphabet", True)
+    if sizes[0] < least and settings.get("extend") is None:
+        raise ConfigError(
+            f"`vocab_sizes` has {sizes[0]}, special tokens and alphabet alone are {least}\n\n"
+            f"hint: give sizes of {least} and more"
+        )
+    largest = train_tokenizer(corpus, vocab_size=sizes[-1], **settings)
+    made = {size: largest.prefix(size) for size in sizes}
+    if out is not None:
+        for size, tokenizer in made.items():
+            tokenizer.save(Path(out) / str(size))
+    return made

@@ -23,6 +23,7 @@ pub mod io;
 
 pub mod decode;
 pub mod encode;
+mod prefix;
 pub mod tokenizer;
 pub mod tokenizer_file;
 

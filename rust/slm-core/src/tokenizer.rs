@@ -9,7 +9,7 @@ use crate::token::TokenId;
 use crate::vocab::Vocab;
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Names by which a special token is known to end a document, in the order of preference.
@@ -31,7 +31,7 @@ pub enum SpecialTokens {
 }
 
 /// What a tokenizer is made of, as training or a file gives it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// Token bytes by id, and the special tokens.
     pub vocab: Vocab,
@@ -63,6 +63,14 @@ pub struct Tokenizer {
     scratches: Mutex<Vec<Scratch>>,
 }
 
+impl PartialEq for Tokenizer {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Tokenizer {}
+
 impl Tokenizer {
     /// Builds the tables that encoding needs.
     ///
@@ -81,6 +89,14 @@ impl Tokenizer {
         let end_of_text_id = find_end_of_text(vocab, parts.end_of_text.as_deref())?;
         let fingerprint = fingerprint(pattern, &parts);
         Ok(Self { pattern, encoder, special_tokens, end_of_text_id, fingerprint, parts, scratches: Mutex::default() })
+    }
+
+    /// Another one that is the same, to be shared in another way.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::new`].
+    pub fn renewed(&self) -> Result<Arc<Self>> {
+        Self::new(self.pattern, self.parts.clone()).map(Arc::new)
     }
 
     /// The split pattern.

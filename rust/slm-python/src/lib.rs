@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod corpus;
+mod counts;
 mod error;
 mod interruptible;
 mod predict;
@@ -18,6 +19,8 @@ static ALLOCATOR: slm_core::io::allocator::LargeMappings = slm_core::io::allocat
 mod _core {
     #[pymodule_export]
     use crate::corpus::Corpus;
+    #[pymodule_export]
+    use crate::counts::{count_pretokens, merge_counts, read_counts_manifest};
     #[pymodule_export]
     use crate::interruptible::Progress;
     #[pymodule_export]

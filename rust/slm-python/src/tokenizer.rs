@@ -59,6 +59,11 @@ impl Tokenizer {
         interruptible(py, None, |_| tokenizer_file::save(&self.0, &directory))
     }
 
+    /// The tokenizer that the same training gives with this size of the vocabulary.
+    fn prefix(&self, py: Python<'_>, vocab_size: usize) -> PyResult<Self> {
+        interruptible(py, None, |_| self.0.prefix(vocab_size)).map(Self)
+    }
+
     /// The ids of a text.
     #[pyo3(signature = (text, parse_special=false) -> "numpy.typing.NDArray[numpy.uint32]")]
     fn encode<'py>(

@@ -5,22 +5,24 @@ use crate::error::guarded;
 use crate::interruptible::interruptible;
 use crate::tokenizer::Tokenizer;
 use pyo3::prelude::*;
-use slm_core::count::Bounds;
+use slm_core::count::{Bounds, CountsArtifact};
 use slm_core::io::{memory, spill};
 use slm_core::train::TrainOptions;
 use slm_core::{tokenizer_file, train};
 use std::path::PathBuf;
 
-/// Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
+/// Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on
+/// the same documents.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, *, vocab_size, pattern, special_tokens, chat_tokens, reserved_tokens, special_tokens_in_text, min_frequency, max_token_length, max_token_bytes,
-    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
+    corpus, counts, *, vocab_size, pattern, special_tokens, chat_tokens, reserved_tokens, special_tokens_in_text, min_frequency, max_token_length, max_token_bytes,
+    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, extend=None, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
     py: Python<'_>,
-    corpus: &Corpus,
+    corpus: Option<&Corpus>,
+    counts: Option<PathBuf>,
     vocab_size: usize,
     pattern: &str,
     special_tokens: Vec<String>,
@@ -35,10 +37,15 @@ pub fn train_tokenizer(
     memory_limit: u64,
     spill_dir: PathBuf,
     max_spill: Option<u64>,
+    extend: Option<&Tokenizer>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Tokenizer> {
     let pattern = guarded(py, || pattern.parse())?;
     let bounds = guarded(py, || Bounds::new(memory_limit, spill_dir, max_spill))?;
+    let extend = match extend {
+        Some(Tokenizer(old)) => Some(guarded(py, || old.renewed())?),
+        None => None,
+    };
     let options = TrainOptions {
         vocab_size,
         pattern,
@@ -52,6 +59,14 @@ pub fn train_tokenizer(
         initial_alphabet,
         num_threads,
         bounds: Some(bounds),
+        extend,
+    };
+    let Some(corpus) = corpus else {
+        return interruptible(py, progress.as_ref(), |callback| {
+            let counts = CountsArtifact::open(&counts.unwrap_or_default())?;
+            let trained = train::train_on_artifact(&counts, &options, callback)?;
+            tokenizer_file::of_training(trained, &options, None).map(Tokenizer)
+        });
     };
     corpus.with_source(py, |source| {
         interruptible(py, progress.as_ref(), |callback| {

@@ -153,6 +153,13 @@ impl Corpus {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
+    /// Identifies how files are read, whatever files they are.
+    pub fn settings_fingerprint(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        hasher.update(format!("{:?}\0{:?}\0{}", self.documents, self.invalid_utf8, self.field).as_bytes());
+        hasher.digest()
+    }
+
     /// Identifies the files by path and size, and how they are read, without opening them.
     ///
     /// A file whose text changed but whose size did not goes unnoticed; [`ReadSummary::fingerprint`] is of the text itself.

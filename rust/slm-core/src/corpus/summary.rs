@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::AddAssign;
 
 /// What was read, once all of it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,16 @@ impl fmt::Display for Skipped {
             formatter,
             "{empty} documents are empty, {null} are null, {invalid_utf8} are not UTF-8, {lone_surrogate} have lone surrogates"
         )
+    }
+}
+
+impl AddAssign for Skipped {
+    fn add_assign(&mut self, other: Self) {
+        let Self { empty, invalid_utf8, lone_surrogate, null } = other;
+        self.empty += empty;
+        self.invalid_utf8 += invalid_utf8;
+        self.lone_surrogate += lone_surrogate;
+        self.null += null;
     }
 }
 

@@ -44,11 +44,23 @@ impl Giants {
         }
     }
 
+    /// What an artifact says of them; `beginning` is that of the longest pretoken, as [`Giants::beginning`] gives it.
+    pub(super) fn known(bytes: u64, longest_bytes: u64, beginning: &[u8]) -> Self {
+        let mut longest = [0; SHOWN_BYTES];
+        let shown = beginning.len().min(SHOWN_BYTES);
+        longest[..shown].copy_from_slice(&beginning[..shown]);
+        Self { bytes, longest_bytes, longest }
+    }
+
+    /// The first bytes of the longest pretoken, which may end within a character.
+    pub(super) fn beginning(&self) -> &[u8] {
+        &self.longest[..usize::try_from(self.longest_bytes).unwrap_or(SHOWN_BYTES).min(SHOWN_BYTES)]
+    }
+
     /// The beginning of the longest pretoken, the first in the order of bytes among equally long ones; cut between characters.
     pub fn longest_begins(&self) -> String {
-        let shown = usize::try_from(self.longest_bytes).unwrap_or(SHOWN_BYTES).min(SHOWN_BYTES);
         // The cut at the end may have gone through a character.
-        self.longest[..shown].utf8_chunks().next().map_or_else(String::new, |chunk| chunk.valid().to_owned())
+        self.beginning().utf8_chunks().next().map_or_else(String::new, |chunk| chunk.valid().to_owned())
     }
 }
 

@@ -5,20 +5,32 @@
 //!
 //! Within bounds a worker whose table is full spills it as a sorted run, all but its most frequent pretokens, and the runs are
 //! added up in the end. Read in this order: this file, [`table`], [`runs`] (how a run is stored), [`sorted`] (runs to one).
+//!
+//! Counts are also an artifact: [`artifact`] (what is on disk), [`parts`] (counting into a directory, so that a kill costs
+//! little), [`journal`] and [`directory`] (what is there of it), [`merge`] (runs to that artifact), [`total`] (adding artifacts up).
 
+mod artifact;
 mod bounds;
+mod directory;
 mod distinct;
 mod giants;
+mod journal;
+mod merge;
+mod parts;
 pub(crate) mod runs;
 mod sort;
 mod sorted;
 mod table;
+mod total;
 
+pub use artifact::{CorpusRecord, CountsArtifact, CountsRecord, FileRecord, Manifest};
 pub use bounds::Bounds;
 pub use distinct::AllDistinct;
 pub use giants::Giants;
+pub use parts::{CountOptions, CountedTo, count_to};
 pub use sorted::SortedCounts;
 pub use table::PretokenCounts;
+pub use total::merge_counts;
 
 use crate::corpus::{Batch, ReadSummary, Source, pretoken_too_long, read_batches_within};
 use crate::error::{Error, Result};
@@ -106,14 +118,7 @@ pub fn count<'a>(
 ) -> Result<(Counted<'a>, ReadSummary)> {
     let memory_bytes = within.map_or(usize::MAX, |(memory_bytes, _)| memory_bytes);
     let runs = within.map(|(_, spill)| Runs::new(spill));
-    let worker = Worker {
-        pattern,
-        table_bytes: table_bytes(memory_bytes, num_threads),
-        max_pretoken_bytes: max_pretoken_bytes(memory_bytes),
-        runs: runs.as_ref(),
-        stop,
-        progress,
-    };
+    let worker = Worker::new(pattern, num_threads, memory_bytes, runs.as_ref(), stop, progress);
     let (tables, read) = thread::scope(|scope| {
         let (batches, to_count) = bounded::<Batch>(2 * num_threads);
         let workers: Vec<_> = (0..num_threads)
@@ -174,7 +179,34 @@ struct Worker<'a> {
     progress: &'a CountProgress,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    fn new(
+        pattern: Pattern,
+        num_threads: usize,
+        memory_bytes: usize,
+        runs: Option<&'a Runs<'a>>,
+        stop: &'a Stop,
+        progress: &'a CountProgress,
+    ) -> Self {
+        Self {
+            pattern,
+            table_bytes: table_bytes(memory_bytes, num_threads),
+            max_pretoken_bytes: max_pretoken_bytes(memory_bytes),
+            runs,
+            stop,
+            progress,
+        }
+    }
+
+    /// Counts, and leaves nothing in memory.
+    fn count_and_spill(&self, batches: &Receiver<Batch>) -> Result<()> {
+        let mut counts = self.count(batches)?;
+        match self.runs {
+            Some(runs) if !counts.is_empty() => runs.spill(&mut counts, false, self.stop),
+            _ => Ok(()),
+        }
+    }
+
     fn count(&self, batches: &Receiver<Batch>) -> Result<PretokenCounts> {
         let mut counts = PretokenCounts::within(self.table_bytes);
         let mut outcome = Ok(());

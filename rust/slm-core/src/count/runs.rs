@@ -73,6 +73,12 @@ impl<'a> RunWriter<'a> {
         Ok(())
     }
 
+    /// Writes a block without entries, which readers pass over; before the first pretoken.
+    pub fn push_note(&mut self, note: &[u8]) -> Result<()> {
+        self.block.extend_from_slice(note);
+        self.finish_block()
+    }
+
     fn finish_block(&mut self) -> Result<()> {
         seal(&mut self.block, self.num_entries)?;
         self.file.write(&self.block)?;
@@ -187,7 +193,7 @@ impl Blocks {
 
     fn damaged(&self) -> Error {
         Error::Data(format!(
-            "`{}` is damaged: the block at byte {} is not what was written\n\nhint: check the disk, and run the same command again",
+            "`{}` is damaged: the block at byte {} is not what was written\n\nhint: check the disk, and copy or make the file again",
             self.path.display(),
             self.offset
         ))

@@ -9,15 +9,15 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 /// Pretokens between two looks at the stop flag.
-const STOP_INTERVAL: u64 = 1 << 12;
+pub(super) const STOP_INTERVAL: u64 = 1 << 12;
 
 /// All pretokens of a corpus in ascending order of their bytes, on disk.
 pub struct SortedCounts<'a> {
     run: Run,
     summary: CountSummary,
     is_in_alphabet: [bool; 256],
-    /// Keeps the directory of the run.
-    _spill: &'a Spill,
+    /// Keeps the directory of a run that was spilled.
+    _spill: Option<&'a Spill>,
 }
 
 impl<'a> SortedCounts<'a> {
@@ -62,6 +62,16 @@ impl<'a> SortedCounts<'a> {
         }
     }
 
+    /// Counts that were made before, of which the caller knows what they are.
+    pub(super) fn of_file(run: Run, summary: CountSummary, is_in_alphabet: [bool; 256]) -> Self {
+        Self { run, summary, is_in_alphabet, _spill: None }
+    }
+
+    /// Where they are.
+    pub(super) fn run(&self) -> &Run {
+        &self.run
+    }
+
     /// The counts in figures.
     pub fn summary(&self) -> CountSummary {
         self.summary
@@ -91,7 +101,7 @@ impl<'a> SortedCounts<'a> {
     }
 }
 
-fn check_at_times(left: &mut u64, stop: &Stop) -> Result<()> {
+pub(super) fn check_at_times(left: &mut u64, stop: &Stop) -> Result<()> {
     *left -= 1;
     if *left == 0 {
         *left = STOP_INTERVAL;
@@ -101,7 +111,7 @@ fn check_at_times(left: &mut u64, stop: &Stop) -> Result<()> {
 }
 
 /// Writes the one run, and takes down what is known of all pretokens.
-struct SortedWriter<'a, 'stop> {
+pub(super) struct SortedWriter<'a, 'stop> {
     writer: RunWriter<'a>,
     spill: &'a Spill,
     stop: &'stop Stop,
@@ -111,7 +121,7 @@ struct SortedWriter<'a, 'stop> {
 }
 
 impl<'a, 'stop> SortedWriter<'a, 'stop> {
-    fn new(spill: &'a Spill, stop: &'stop Stop) -> Result<Self> {
+    pub fn new(spill: &'a Spill, stop: &'stop Stop) -> Result<Self> {
         Ok(Self {
             writer: RunWriter::create(spill)?,
             spill,
@@ -122,7 +132,12 @@ impl<'a, 'stop> SortedWriter<'a, 'stop> {
         })
     }
 
-    fn push(&mut self, pretoken: &[u8], count: u64) -> Result<()> {
+    /// As [`RunWriter::push_note`].
+    pub fn push_note(&mut self, note: &[u8]) -> Result<()> {
+        self.writer.push_note(note)
+    }
+
+    pub fn push(&mut self, pretoken: &[u8], count: u64) -> Result<()> {
         check_at_times(&mut self.left, self.stop)?;
         self.summary.add(pretoken, count);
         for &byte in pretoken {
@@ -131,9 +146,9 @@ impl<'a, 'stop> SortedWriter<'a, 'stop> {
         self.writer.push(pretoken, count)
     }
 
-    fn finish(self) -> Result<SortedCounts<'a>> {
+    pub fn finish(self) -> Result<SortedCounts<'a>> {
         let Self { writer, spill, summary, is_in_alphabet, .. } = self;
-        Ok(SortedCounts { run: writer.finish()?, summary, is_in_alphabet, _spill: spill })
+        Ok(SortedCounts { run: writer.finish()?, summary, is_in_alphabet, _spill: Some(spill) })
     }
 }
 
@@ -171,7 +186,7 @@ impl Cursor {
 }
 
 /// Calls `emit` with each pretoken of the runs once, in ascending order.
-fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+pub(super) fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
     let mut heap = Vec::with_capacity(runs.len());
     for run in runs {
         heap.extend(Cursor::open(run)?.map(Box::new));
@@ -241,6 +256,11 @@ impl<'a> Runs<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Takes the runs there are.
+    pub fn take_runs(&self) -> Vec<Run> {
+        std::mem::take(&mut self.done.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn into_runs(self) -> Vec<Run> {

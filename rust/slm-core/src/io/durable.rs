@@ -67,6 +67,14 @@ pub fn remove_if_exists(path: &Path) -> Result<()> {
     }
 }
 
+/// Asks the disk to keep what was written to a file.
+///
+/// # Errors
+/// [`Error::Io`] if the disk refuses.
+pub fn flush_file(path: &Path) -> Result<()> {
+    File::options().append(true).open(path).and_then(|file| file.sync_all()).map_err(Error::io(path))
+}
+
 /// Asks the disk to keep a directory's entries; systems that cannot open a directory need no such call.
 ///
 /// # Errors

@@ -31,14 +31,16 @@ pub struct Spill {
 /// A directory of this process's own.
 struct Claimed {
     path: PathBuf,
-    /// Locked as long as it is open.
-    _owner: File,
+    /// Locked as long as it is open; `None` for a directory that stays.
+    owner: Option<File>,
 }
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        // Where this fails the next run tries again.
-        let _ = fs::remove_dir_all(&self.path);
+        if self.owner.is_some() {
+            // Where this fails the next run tries again.
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -51,6 +53,19 @@ impl Spill {
             max_bytes: max_bytes.unwrap_or(u64::MAX),
             claimed: Mutex::new(None),
             num_files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Files that stay: in `directory`, which is the caller's own, with names from the number `first` on.
+    pub fn kept(directory: &Path, first: u64) -> Self {
+        let claimed = Claimed { path: directory.to_owned(), owner: None };
+        Self {
+            parent: directory.to_owned(),
+            max_bytes: u64::MAX,
+            claimed: Mutex::new(Some(claimed)),
+            num_files: AtomicU64::new(first),
             bytes: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
         }
@@ -141,7 +156,7 @@ fn claim(parent: &Path) -> Result<Claimed> {
         let owner = File::create_new(&claim).map_err(Error::io(&claim))?;
         // Another run may find the claim before it is locked, and take the directory for an abandoned one.
         match owner.try_lock() {
-            Ok(()) if claim.exists() => return Ok(Claimed { path, _owner: owner }),
+            Ok(()) if claim.exists() => return Ok(Claimed { path, owner: Some(owner) }),
             Ok(()) | Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
                 let _ = fs::remove_dir_all(&path);

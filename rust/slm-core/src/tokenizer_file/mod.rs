@@ -9,7 +9,9 @@ mod read;
 mod record;
 mod write;
 
+pub(crate) use read::index_reachable_special_tokens;
 pub use read::{from_json, load};
+pub(crate) use record::UNICODE_VERSION;
 pub use record::of_training;
 pub use write::{config_json, save, to_json};
 

@@ -306,7 +306,7 @@ fn merges(model: &Model, ids: &Ids<'_>) -> std::result::Result<Merges, String> {
 }
 
 /// Lets text become a special token where merging says so: one that is a single byte, or the product of a merge.
-fn index_reachable_special_tokens(vocab: &mut Vocab, merges: &Merges) -> std::result::Result<(), String> {
+pub(crate) fn index_reachable_special_tokens(vocab: &mut Vocab, merges: &Merges) -> std::result::Result<(), String> {
     for special in vocab.special_tokens().to_vec() {
         let is_produced = merges.as_slice().iter().any(|merge| merge.produced == special.id);
         let is_byte = special.content.chars().count() == 1 && bytes_of_chars(&special.content).is_some();

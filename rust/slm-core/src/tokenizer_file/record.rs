@@ -9,7 +9,7 @@ use crate::train::{TrainOptions, Trained};
 use serde_json::{Value, json};
 
 /// The Unicode version of the character classes in split patterns: that of `regex-syntax`, and of `tokenizers` from 0.21.2 on.
-const UNICODE_VERSION: &str = "16.0.0";
+pub const UNICODE_VERSION: &str = "16.0.0";
 
 /// Makes a tokenizer of what training gave, with its record.
 ///
@@ -19,15 +19,22 @@ const UNICODE_VERSION: &str = "16.0.0";
 /// Those of [`Tokenizer::new`].
 pub fn of_training(trained: Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) -> Result<Tokenizer> {
     let record = record(&trained, options, spec);
+    let old = options.extend.as_deref();
+    let old_end = old.and_then(|old| {
+        let end = old.end_of_text_id()?;
+        old.vocab().special_tokens().iter().find(|special| special.id == end).map(|special| special.content.clone())
+    });
     let parts = Parts {
         vocab: trained.vocab,
         merges: trained.merges,
         merge_counts: trained.merge_counts,
         // The first special token ends documents unless one of the usual names is among them.
-        end_of_text: options.special_tokens.first().filter(|_| !has_usual_name(options)).cloned(),
-        chat_template: options.chat_tokens.map(|chat_tokens| chat_tokens.template().to_owned()),
+        end_of_text: old_end.or_else(|| options.special_tokens.first().filter(|_| !has_usual_name(options)).cloned()),
+        ignore_merges: old.is_some_and(|old| old.parts().ignore_merges),
+        chat_template: (options.chat_tokens.map(|chat_tokens| chat_tokens.template().to_owned()))
+            .or_else(|| old?.parts().chat_template.clone()),
+        post_processor: old.and_then(|old| old.parts().post_processor.clone()),
         training: Some(format!("{record:#}\n")),
-        ..Parts::default()
     };
     Tokenizer::new(options.pattern, parts)
 }
@@ -42,6 +49,9 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
         "version": 1,
         "config": {
             "corpus": spec.map(corpus),
+            "extend": options.extend.as_ref().map(|old| {
+                json!({"fingerprint": old.fingerprint(), "vocab_size": old.vocab().len()})
+            }),
             "vocab_size": options.vocab_size,
             "pattern": options.pattern.name(),
             "special_tokens": options.special_tokens,

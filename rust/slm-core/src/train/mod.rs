@@ -1,8 +1,11 @@
 //! Training: the merges that a corpus asks for, equal to those of Hugging Face's `BpeTrainer`.
 //!
 //! Read in this order: this file (what is trained, and where), [`tokens`] (ids), [`words`] (the text as tokens), [`learn`] (the
-//! merge loop), [`passes`] (learning from counts that do not fit into memory) with [`pieces`] and [`sketch`].
+//! merge loop), [`passes`] (learning from counts that do not fit into memory) with [`pieces`] and [`sketch`], [`from_counts`]
+//! (what is counted already), [`extend`] (going on from a tokenizer).
 
+mod extend;
+mod from_counts;
 mod learn;
 mod memory;
 mod passes;
@@ -12,6 +15,8 @@ mod predict;
 mod sketch;
 mod tokens;
 mod words;
+
+pub use from_counts::train_on_artifact;
 
 use crate::chat::ChatTokens;
 use crate::corpus::{ReadSummary, Source};
@@ -23,6 +28,7 @@ use crate::merges::Merges;
 use crate::pretokenize::Pattern;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crate::special_tokens::SpecialTokenFinder;
+use crate::tokenizer::Tokenizer;
 use crate::vocab::Vocab;
 use learn::Learner;
 use memory::{Memory, TableSize};
@@ -30,6 +36,7 @@ use passes::learn_in_passes;
 use pool::Pool;
 pub use predict::{Prediction, predict};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokens::Tokens;
@@ -64,6 +71,8 @@ pub struct TrainOptions {
     pub num_threads: usize,
     /// Memory and disk space that training may take; `None` for all there is. The result does not depend on it.
     pub bounds: Option<Bounds>,
+    /// The tokenizer to go on from: its tokens keep their ids, its merges come first, and special tokens are added to its own.
+    pub extend: Option<Arc<Tokenizer>>,
 }
 
 impl Default for TrainOptions {
@@ -81,6 +90,7 @@ impl Default for TrainOptions {
             initial_alphabet: true,
             num_threads: 1,
             bounds: None,
+            extend: None,
         }
     }
 }
@@ -220,9 +230,9 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
         let learner = Learning { options, spill: spill.as_ref(), stop, progress: &merged };
         let (tokens, passes) = learner.learn(counts)?;
         Ok(Trained {
+            merge_counts: tokens.merge_counts(),
             vocab: tokens.vocab,
             merges: tokens.merges,
-            merge_counts: tokens.counts,
             corpus,
             counts: summary,
             spilled_bytes: spilled_bytes(),
@@ -267,6 +277,9 @@ fn check(options: &TrainOptions) -> Result<()> {
     if options.special_tokens.iter().any(String::is_empty) {
         return Err(Error::Config("a special token is empty\n\nhint: remove `\"\"` from `special_tokens`".to_owned()));
     }
+    if let Some(old) = &options.extend {
+        extend::check(old, options)?;
+    }
     // Without the alphabet this is the least that there will be.
     Tokens::new(options, &[false; 256]).map(drop)
 }
@@ -294,7 +307,7 @@ impl MergeProgress {
 }
 
 impl CountProgress {
-    fn snapshot(&self, total: u64) -> Progress {
+    pub(crate) fn snapshot(&self, total: u64) -> Progress {
         let done = self.bytes_read.load(Ordering::Relaxed);
         let unique_pretokens = match self.unique_pretokens.load(Ordering::Relaxed) {
             0 => self.distinct.estimate(),
@@ -326,7 +339,8 @@ impl<'a> Learning<'a> {
             }
             Counted::Table(counts) => {
                 let size = TableSize::new(&counts, self.stop)?;
-                if memory.holds_at_once(&counts, &size) {
+                // Merges there are already are made up for in the first pass over a pool.
+                if self.options.extend.is_none() && memory.holds_at_once(&counts, &size) {
                     return Ok((self.learn_at_once(counts, memory, &size.is_in_alphabet)?, 1));
                 }
                 match self.spill {

@@ -18,14 +18,18 @@ pub(super) struct Tokens {
     pub id_of_byte: [TokenId; 256],
     /// Ids of special tokens by the bytes that their text stands for in byte-level files. A merge that makes one of them takes
     /// its id, as it does in Hugging Face, where both are the same string.
-    special_ids: HashMap<Vec<u8>, TokenId>,
+    pub(super) special_ids: HashMap<Vec<u8>, TokenId>,
     /// Bytes that tokens stand for in pretokens: for a special token that merging makes, not its text but what it is made of.
-    token_bytes: Vec<Vec<u8>>,
+    pub(super) token_bytes: Vec<Vec<u8>>,
 }
 
 impl Tokens {
-    /// Special tokens in their order without repeats, then bytes in the order of their characters.
+    /// Special tokens in their order without repeats, then bytes in the order of their characters; all this behind the tokens of
+    /// the tokenizer to go on from, if there is one.
     pub fn new(options: &TrainOptions, occurs: &[bool; 256]) -> Result<Self> {
+        if let Some(old) = &options.extend {
+            return Self::extending(old, options, occurs);
+        }
         let mut vocab = Vocab::default();
         let mut special_ids = HashMap::new();
         if options.reserved_tokens >= options.vocab_size {
@@ -83,6 +87,13 @@ impl Tokens {
     )]
     pub fn lengths(&self) -> Vec<u32> {
         self.token_bytes.iter().map(|bytes| bytes.len() as u32).collect()
+    }
+
+    /// How often the pair of each merge occurred; 0 for those of the tokenizer to go on from.
+    pub fn merge_counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.merges.len() - self.counts.len()];
+        counts.extend(&self.counts);
+        counts
     }
 
     /// How often the last merge would occur that makes the vocabulary this large, if counts went on to fall with the rank as they

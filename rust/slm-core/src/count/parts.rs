@@ -1,0 +1,331 @@
+//! Counting into a directory, part by part, so that a kill costs one part at most.
+//!
+//! After every [`CountOptions::part_bytes`] of text the workers write their tables as sorted runs into the directory, and a
+//! [`Journal`] says what they are of. The same call again goes on behind the last part: files that are finished are not opened,
+//! the one that is not is read again up to there and its text compared, and nothing is counted twice. In the end all runs are
+//! added up to one file, whose bytes do not depend on the parts, and the manifest makes the directory complete.
+
+use crate::corpus::{Anchor, Batch, Reading, Source, read_batches_from};
+use crate::count::artifact::{self, CorpusRecord, CountsArtifact, MANIFEST_FILE, NOTE};
+use crate::count::directory::OwnedDirectory;
+use crate::count::journal::{Earlier, Journal, Sources};
+use crate::count::merge::Merging;
+use crate::count::sorted::Runs;
+use crate::count::{CountProgress, Worker, max_pretoken_bytes};
+use crate::error::{Error, Result};
+use crate::io::spill::Spill;
+use crate::pretokenize::Pattern;
+use crate::progress::{Callback, Progress, Stop, supervise};
+use crossbeam_channel::{Sender, bounded};
+use std::collections::HashSet;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Text after which short files get an anchor: reading that much again takes a fraction of a second.
+const MAX_ANCHOR_BYTES: u64 = 16 << 20;
+
+/// How to count into a directory. The result depends on the pattern alone.
+#[derive(Clone, Debug)]
+pub struct CountOptions {
+    /// How pretokens are cut.
+    pub pattern: Pattern,
+    /// Threads that count; one more reads.
+    pub num_threads: usize,
+    /// Bytes of memory for tables. Reading and each thread take some MiB besides.
+    pub memory_bytes: usize,
+    /// Text after which a part is finished, in bytes.
+    pub part_bytes: u64,
+}
+
+/// What a call of [`count_to`] did.
+#[derive(Clone, Debug)]
+pub struct CountedTo {
+    /// What the directory holds.
+    pub artifact: CountsArtifact,
+    /// Bytes of text that this call counted; less than all of it where parts were finished before.
+    pub counted_bytes: u64,
+    /// Parts that were finished before, and were not counted again.
+    pub resumed_parts: u64,
+    /// Why finished parts were of no use, where there were some.
+    pub started_over: Option<String>,
+}
+
+/// Counts a corpus into a directory, or finds that this has been done, or goes on where it was broken off.
+///
+/// Documents in memory, pipes and standard input can be read only once, so they are counted from the beginning.
+///
+/// # Errors
+/// Those of [`read_batches_from`]; [`Error::Config`] for a directory that holds something else, counts of another corpus among
+/// it, or that another process writes into, and for a pretoken too long for the memory; [`Error::Io`] if the disk refuses;
+/// [`Error::Interrupted`]. Finished parts stay.
+pub fn count_to(
+    source: Source<'_>,
+    directory: &Path,
+    options: &CountOptions,
+    callback: &mut Callback<'_>,
+) -> Result<CountedTo> {
+    if options.num_threads == 0 || options.part_bytes == 0 {
+        let name = if options.num_threads == 0 { "num_threads" } else { "part_bytes" };
+        return Err(Error::Config(format!("`{name}` is 0, it must be at least 1")));
+    }
+    let owned = OwnedDirectory::claim(directory)?;
+    let total_bytes = source.total_bytes();
+    let sources = match &source {
+        Source::Files(corpus) if corpus.files().iter().all(|file| !file.is_pipe) => {
+            Some(Sources::new(corpus, options.pattern))
+        }
+        _ => None,
+    };
+    let progress = CountProgress::default();
+    let written = AtomicU64::new(0);
+    let snapshot = || match written.load(Ordering::Relaxed) {
+        0 => progress.snapshot(total_bytes),
+        done => Progress { phase: "add up", unit: "pretokens", done, total: 0, counters: Vec::new() },
+    };
+    supervise(callback, snapshot, |stop| {
+        let counting = Counting {
+            owned: &owned,
+            options,
+            sources: sources.as_ref(),
+            stop,
+            progress: &progress,
+            written: &written,
+        };
+        counting.run(source)
+    })
+}
+
+struct Counting<'a> {
+    owned: &'a OwnedDirectory,
+    options: &'a CountOptions,
+    sources: Option<&'a Sources<'a>>,
+    stop: &'a Stop,
+    progress: &'a CountProgress,
+    written: &'a AtomicU64,
+}
+
+impl Counting<'_> {
+    fn run(&self, mut source: Source<'_>) -> Result<CountedTo> {
+        let directory = self.owned.path();
+        if directory.join(MANIFEST_FILE).exists() {
+            return self.find_complete();
+        }
+        let (mut journal, mut started_over) = match Journal::find(directory, self.sources)? {
+            Earlier::None => (Journal::default(), None),
+            Earlier::GoOn(journal) => (*journal, None),
+            Earlier::StartOver(reason) => (Journal::default(), Some(reason)),
+        };
+        let mut resumed_parts = journal.num_parts;
+        self.owned.sweep(&self.kept(&journal))?;
+        while journal.read.is_none() {
+            let again = if let Source::Files(corpus) = &source { Some(Source::Files(corpus)) } else { None };
+            let mut place = Place::behind(&journal);
+            let outcome = self.count_parts(source, &mut journal, &mut place);
+            if let (true, Some(again)) = (place.is_changed, again) {
+                started_over = Some("the text of files that were counted already has changed".to_owned());
+                (journal, resumed_parts) = (Journal::default(), 0);
+                self.owned.sweep(&HashSet::new())?;
+                source = again;
+                continue;
+            }
+            if outcome.is_err() {
+                // What the part had so far; the journal knows nothing of it.
+                self.owned.sweep(&self.kept(&journal))?;
+            }
+            outcome?;
+            break;
+        }
+        let artifact = self.add_up(&journal)?;
+        let counted_bytes = self.progress.text_bytes.load(Ordering::Relaxed);
+        Ok(CountedTo { artifact, counted_bytes, resumed_parts, started_over })
+    }
+
+    fn kept(&self, journal: &Journal) -> HashSet<String> {
+        if journal.num_parts > 0 && self.sources.is_some() { journal.names() } else { HashSet::new() }
+    }
+
+    /// A kill between the manifest and the end leaves files that nobody needs.
+    fn find_complete(&self) -> Result<CountedTo> {
+        let artifact = CountsArtifact::open(self.owned.path())?;
+        let is_same = match (&artifact.manifest().corpora[..], self.sources) {
+            ([corpus], Some(sources)) => corpus.sources == Some(sources.fingerprint(usize::MAX)?),
+            _ => false,
+        };
+        if !is_same {
+            return Err(Error::Config(format!(
+                "`{}` holds counts already, of other files or settings, or of what can be read only once\n\nhint: choose another output \
+                 directory, or remove this one to count anew",
+                self.owned.path().display()
+            )));
+        }
+        self.owned.sweep(&[artifact::COUNTS_FILE.to_owned()].into())?;
+        Ok(CountedTo { artifact, counted_bytes: 0, resumed_parts: 0, started_over: None })
+    }
+
+    /// Counts what is left, and says in the journal that all is read.
+    fn count_parts(&self, source: Source<'_>, journal: &mut Journal, place: &mut Place) -> Result<()> {
+        let Self { options, stop, progress, .. } = *self;
+        let spill = Spill::kept(self.owned.path(), journal.next_number());
+        let runs = Runs::new(&spill);
+        let worker =
+            Worker::new(options.pattern, options.num_threads, options.memory_bytes, Some(&runs), stop, progress);
+        let from = journal.anchor.clone();
+        let reading = Reading {
+            max_stretch_bytes: max_pretoken_bytes(options.memory_bytes).saturating_mul(4),
+            from: Some(&from),
+            anchor_bytes: options.part_bytes.min(MAX_ANCHOR_BYTES),
+        };
+        progress.bytes_read.fetch_add(from.bytes_read, Ordering::Relaxed);
+        thread::scope(|scope| {
+            let mut open: Option<Part<'_>> = None;
+            let read = read_batches_from(source, options.pattern, reading, stop, &mut |batch, anchor| {
+                let bytes_read = batch.bytes_read;
+                let Some(batch) = place.take(batch, anchor)? else {
+                    progress.bytes_read.fetch_add(bytes_read, Ordering::Relaxed);
+                    return Ok(());
+                };
+                let part = open.get_or_insert_with(|| Part::begin(scope, &worker, options.num_threads));
+                part.text_bytes += batch.text.len() as u64;
+                if part.batches.send(batch).is_ok() && part.text_bytes < options.part_bytes {
+                    return Ok(());
+                }
+                // Where nobody takes batches any more, the workers say why.
+                open.take().map_or(Ok(()), Part::finish)?;
+                self.keep(journal, &runs, place)
+            });
+            let finished = open.map_or(Ok(()), Part::finish);
+            let read = read?;
+            finished?;
+            place.finish()?;
+            journal.read = Some(read);
+            self.keep(journal, &runs, place)
+        })
+    }
+
+    /// Makes the part that is finished one that is not counted again.
+    fn keep(&self, journal: &mut Journal, runs: &Runs<'_>, place: &Place) -> Result<()> {
+        journal.add_part(&runs.take_runs())?;
+        journal.anchor.clone_from(&place.anchor);
+        journal.behind_bytes = place.behind_bytes;
+        journal.behind_hash = place.hasher.digest();
+        self.sources.map_or(Ok(()), |sources| journal.write(self.owned.path(), sources))
+    }
+
+    fn add_up(&self, journal: &Journal) -> Result<CountsArtifact> {
+        let directory = self.owned.path();
+        let scratch = Spill::new(directory, None);
+        let target = Spill::kept(directory, journal.next_number());
+        let (stop, written) = (self.stop, self.written);
+        let merging = Merging { memory_bytes: self.options.memory_bytes / 2, scratch: &scratch, stop, written };
+        let sorted = merging.write(&journal.runs(directory), NOTE, &target)?;
+        let sources = self.sources.map(|sources| sources.fingerprint(usize::MAX)).transpose()?;
+        let corpora = journal.read.iter().map(|read| CorpusRecord::new(read, sources.clone())).collect();
+        let pretokenizer = artifact::pretokenizer_record(self.options.pattern);
+        let artifact = artifact::finish(directory, &sorted, pretokenizer, corpora, |_| stop.check())?;
+        drop(scratch);
+        self.owned.sweep(&[artifact::COUNTS_FILE.to_owned()].into())?;
+        Ok(artifact)
+    }
+}
+
+/// The workers of one part.
+struct Part<'scope> {
+    batches: Sender<Batch>,
+    workers: Vec<ScopedJoinHandle<'scope, Result<()>>>,
+    text_bytes: u64,
+}
+
+impl<'scope> Part<'scope> {
+    fn begin<'env>(scope: &'scope Scope<'scope, 'env>, worker: &'scope Worker<'_>, num_threads: usize) -> Self {
+        let (batches, to_count) = bounded::<Batch>(2 * num_threads);
+        let workers = (0..num_threads).map(|_| {
+            let to_count = to_count.clone();
+            scope.spawn(move || worker.count_and_spill(&to_count))
+        });
+        Self { workers: workers.collect(), batches, text_bytes: 0 }
+    }
+
+    fn finish(self) -> Result<()> {
+        drop(self.batches);
+        let outcomes: Vec<_> =
+            self.workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
+        outcomes.into_iter().collect()
+    }
+}
+
+/// How far the text has been taken, and how far it was the last time.
+struct Place {
+    anchor: Anchor,
+    /// Files before the anchor of the batch that came last.
+    files_seen: u64,
+    /// Bytes of text behind `anchor`, and their hash.
+    behind_bytes: u64,
+    hasher: Xxh3,
+    /// Bytes behind the first anchor that are counted already, and what their hash must be.
+    counted: (u64, u64),
+    is_changed: bool,
+}
+
+impl Place {
+    fn behind(journal: &Journal) -> Self {
+        Self {
+            anchor: journal.anchor.clone(),
+            files_seen: journal.anchor.summary.files,
+            behind_bytes: 0,
+            hasher: Xxh3::new(),
+            counted: (journal.behind_bytes, journal.behind_hash),
+            is_changed: false,
+        }
+    }
+
+    /// Gives what of a batch is not counted yet.
+    fn take(&mut self, mut batch: Batch, anchor: &Anchor) -> Result<Option<Batch>> {
+        let is_new_anchor = std::mem::replace(&mut self.files_seen, anchor.summary.files) != anchor.summary.files;
+        let left = self.counted.0.saturating_sub(self.behind_bytes);
+        if left == 0 {
+            if is_new_anchor {
+                self.anchor.clone_from(anchor);
+                (self.behind_bytes, self.counted) = (0, (0, 0));
+                self.hasher.reset();
+            }
+            self.pass(batch.text.as_bytes());
+            return Ok(Some(batch));
+        }
+        let cut = usize::try_from(left).map_or(batch.text.len(), |left| left.min(batch.text.len()));
+        self.pass(&batch.text.as_bytes()[..cut]);
+        if self.behind_bytes == self.counted.0
+            && (self.hasher.digest() != self.counted.1 || !batch.text.is_char_boundary(cut))
+        {
+            return Err(self.changed());
+        }
+        if cut == batch.text.len() {
+            return Ok(None);
+        }
+        batch.text.drain(..cut);
+        batch.spans.retain(|span| span.end > cut);
+        for span in &mut batch.spans {
+            span.begins_document &= span.start >= cut;
+            (span.start, span.end) = (span.start.max(cut) - cut, span.end - cut);
+        }
+        self.pass(batch.text.as_bytes());
+        Ok(Some(batch))
+    }
+
+    /// After the last batch.
+    fn finish(&mut self) -> Result<()> {
+        if self.behind_bytes < self.counted.0 { Err(self.changed()) } else { Ok(()) }
+    }
+
+    fn pass(&mut self, text: &[u8]) {
+        self.hasher.update(text);
+        self.behind_bytes += text.len() as u64;
+    }
+
+    fn changed(&mut self) -> Error {
+        self.is_changed = true;
+        Error::Data("a file of the corpus was changed after a part of it was counted".into())
+    }
+}
