@@ -326,7 +326,7 @@ fn the_callback_sees_both_phases_and_can_stop_training() {
         let mut documents = Some(vec![document.clone(); 4]);
         let source = Source::Memory(Box::new(move || Ok(documents.take())));
         let mut phases = Vec::new();
-        let options = TrainOptions { pattern: Pattern::Cl100k, ..TrainOptions::default() };
+        let options = TrainOptions { pretokenizer: Pattern::Cl100k.into(), ..TrainOptions::default() };
         let outcome = train(source, &options, &mut |progress| {
             phases.push((progress.phase, progress.unit));
             answer

@@ -151,8 +151,8 @@ impl Tokenizer {
 
     /// The name of the split pattern.
     #[getter]
-    fn pattern(&self) -> &'static str {
-        self.0.pattern().name()
+    fn pattern(&self) -> &str {
+        self.0.pretokenizer().name()
     }
 
     /// The identity of vocabulary, merges, pattern and special tokens.

@@ -33,11 +33,11 @@ pub fn train_tokenizer(
     max_spill: Option<u64>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Tokenizer> {
-    let pattern = guarded(py, || pattern.parse())?;
+    let pretokenizer = guarded(py, || pattern.parse())?;
     let bounds = guarded(py, || Bounds::new(memory_limit, spill_dir, max_spill))?;
     let options = TrainOptions {
         vocab_size,
-        pattern,
+        pretokenizer,
         min_frequency,
         max_token_length,
         special_tokens,

@@ -6,7 +6,7 @@ use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
 use crate::corpus::utf8::Utf8Pieces;
 use crate::corpus::{Corpus, CorpusFile, Documents, InvalidUtf8, PIECE_BYTES, Source, floor_char_boundary};
 use crate::error::{Error, Result};
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -69,7 +69,7 @@ pub struct ReadSummary {
 
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`, or the longest JSON line;
+/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pretokenizer`, or the longest JSON line;
 /// with [`InvalidUtf8::Skip`] four mebibytes more.
 ///
 /// # Errors
@@ -78,11 +78,11 @@ pub struct ReadSummary {
 /// memory; [`Error::Interrupted`].
 pub fn read_batches(
     source: Source<'_>,
-    pattern: Pattern,
+    pretokenizer: &Pretokenizer,
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
-    read_batches_within(source, pattern, usize::MAX, stop, emit)
+    read_batches_within(source, pretokenizer, usize::MAX, stop, emit)
 }
 
 /// As [`read_batches`], but a stretch without a safe cut has at most about `max_stretch_bytes`.
@@ -91,12 +91,12 @@ pub fn read_batches(
 /// Those of [`read_batches`]; [`Error::Config`] for a longer stretch.
 pub fn read_batches_within(
     source: Source<'_>,
-    pattern: Pattern,
+    pretokenizer: &Pretokenizer,
     max_stretch_bytes: usize,
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
-    let mut batcher = Batcher::new(pattern, max_stretch_bytes, stop, emit);
+    let mut batcher = Batcher::new(pretokenizer, max_stretch_bytes, stop, emit);
     match source {
         Source::Files(corpus) => read_files(corpus, &mut batcher)?,
         Source::Memory(mut next) => {
@@ -171,7 +171,7 @@ fn find_long_spoiled(file: &CorpusFile, documents: &Documents, stop: &Stop) -> R
 
 /// Fills a batch and hands it on.
 struct Batcher<'a> {
-    pattern: Pattern,
+    pretokenizer: &'a Pretokenizer,
     stop: &'a Stop,
     emit: &'a mut dyn FnMut(Batch) -> Result<()>,
     batch: Batch,
@@ -193,13 +193,13 @@ struct Batcher<'a> {
 
 impl<'a> Batcher<'a> {
     fn new(
-        pattern: Pattern,
+        pretokenizer: &'a Pretokenizer,
         max_stretch_bytes: usize,
         stop: &'a Stop,
         emit: &'a mut dyn FnMut(Batch) -> Result<()>,
     ) -> Self {
         Self {
-            pattern,
+            pretokenizer,
             stop,
             emit,
             batch: Batch::default(),
@@ -223,7 +223,7 @@ impl<'a> Batcher<'a> {
     /// Makes room in a full batch while a document is open.
     fn hand_on_open(&mut self) -> Result<()> {
         let open = &self.batch.text[self.document_start..];
-        let cut = if open.len() < BATCH_BYTES / 2 { 0 } else { self.pattern.safe_cut(open.as_bytes()) };
+        let cut = if open.len() < BATCH_BYTES / 2 { 0 } else { self.pretokenizer.safe_cut(open.as_bytes()) };
         if cut > 0 {
             let end = self.document_start + cut;
             self.batch.spans.push(self.span_to(end, false));

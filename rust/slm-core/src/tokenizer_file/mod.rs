@@ -7,6 +7,7 @@
 mod json;
 mod read;
 mod record;
+mod steps;
 mod write;
 
 pub use read::{from_json, load};

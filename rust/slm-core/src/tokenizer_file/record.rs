@@ -26,7 +26,7 @@ pub fn of_training(trained: Trained, options: &TrainOptions, spec: Option<&Corpu
         training: Some(format!("{record:#}\n")),
         ..Parts::default()
     };
-    Tokenizer::new(options.pattern, parts)
+    Tokenizer::new(options.pretokenizer.clone(), parts)
 }
 
 fn has_usual_name(options: &TrainOptions) -> bool {
@@ -34,13 +34,17 @@ fn has_usual_name(options: &TrainOptions) -> bool {
 }
 
 fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) -> Value {
+    let pretokenizer = options.pretokenizer.settings();
     json!({
         "format": "slm.tokenizer",
         "version": 1,
         "config": {
             "corpus": spec.map(corpus),
             "vocab_size": options.vocab_size,
-            "pattern": options.pattern.name(),
+            "pattern": pretokenizer.pattern,
+            "digits": pretokenizer.digits,
+            "prefix_space": pretokenizer.prefix_space,
+            "normalization": pretokenizer.normalization,
             "special_tokens": options.special_tokens,
             "min_frequency": options.min_frequency,
             "max_token_length": options.max_token_length,
