@@ -1,7 +1,10 @@
 //! Reading a corpus: documents, batches, archives, and what bad input gets.
 
 use proptest::prelude::*;
-use slm_core::corpus::{Batch, Corpus, CorpusSpec, Documents, Format, InvalidUtf8, ReadSummary, Source, read_batches};
+use slm_core::corpus::{
+    Anchor, Batch, Corpus, CorpusSpec, Documents, Format, InvalidUtf8, ReadSummary, Reading, Source, read_batches,
+    read_batches_from,
+};
 use slm_core::error::{Error, Result};
 use slm_core::pretokenize::{Pattern, Pretokenizer};
 use slm_core::progress::Stop;
@@ -452,4 +455,47 @@ proptest! {
         let pretokenizer = Pretokenizer::from(pattern);
         prop_assert!(spans.flat_map(|span| pretokenizer.split(span)).eq(pretokenizer.split(&text)));
     }
+}
+
+#[test]
+fn reading_goes_on_from_any_anchor_with_the_same_text_and_summary() {
+    let folder = TempDir::new().expect("a folder");
+    for (i, lines) in [40, 3000, 1, 0, 90_000, 200, 300, 5].into_iter().enumerate() {
+        let text: Vec<_> = (0..lines).map(|line| format!("line {line} of file {i}, with a few words\n\n")).collect();
+        fs::write(folder.path().join(format!("{i}.txt")), text.concat()).expect("a file");
+    }
+    let corpus = Corpus::open(&spec(folder.path(), Documents::Line)).expect("it is there");
+    let read = |from: Option<&Anchor>, anchor_bytes| {
+        let reading = Reading { max_stretch_bytes: usize::MAX, from, anchor_bytes };
+        let mut batches: Vec<(String, Anchor)> = Vec::new();
+        let summary = read_batches_from(
+            (&corpus).into(),
+            &Pretokenizer::default(),
+            reading,
+            &Stop::default(),
+            &mut |batch, anchor| {
+                batches.push((batch.text, anchor.clone()));
+                Ok(())
+            },
+        );
+        (batches, summary.expect("it is read"))
+    };
+    let (whole, expected) = read(None, u64::MAX);
+    assert!(whole.iter().all(|(_, anchor)| *anchor == Anchor::default()));
+    let whole: String = whole.into_iter().map(|(text, _)| text).collect();
+    let mut anchors = 0;
+    for anchor_bytes in [0, 5000, 1 << 20] {
+        let (batches, summary) = read(None, anchor_bytes);
+        assert_eq!(summary, expected);
+        for (_, anchor) in &batches {
+            let written = serde_json::to_string(anchor).expect("it is written");
+            let anchor: Anchor = serde_json::from_str(&written).expect("it is read");
+            let (batches, summary) = read(Some(&anchor), anchor_bytes);
+            assert_eq!(summary, expected);
+            let rest: String = batches.into_iter().map(|(text, _)| text).collect();
+            assert_eq!(rest, whole[usize::try_from(anchor.summary.text_bytes).expect("it fits")..]);
+            anchors += usize::from(anchor.summary.files > 0);
+        }
+    }
+    assert!(anchors > 10);
 }

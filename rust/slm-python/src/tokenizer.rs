@@ -7,6 +7,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyList, PyString};
+use slm_core::pretokenize::Normalization;
 use slm_core::token::TokenId;
 use slm_core::tokenizer::SpecialTokens;
 use slm_core::{tokenizer, tokenizer_file};
@@ -149,13 +150,31 @@ impl Tokenizer {
         self.0.vocab().len()
     }
 
-    /// The name of the split pattern.
+    /// The name of the split pattern, or the regex.
     #[getter]
     fn pattern(&self) -> &str {
         self.0.pretokenizer().name()
     }
 
-    /// The identity of vocabulary, merges, pattern and special tokens.
+    /// How many numbers stand together at most, where it is not the pattern that says so.
+    #[getter]
+    fn digits(&self) -> Option<u8> {
+        self.0.pretokenizer().settings().digits
+    }
+
+    /// Whether a text that does not begin with a blank is given one.
+    #[getter]
+    fn prefix_space(&self) -> bool {
+        self.0.pretokenizer().prefix_space()
+    }
+
+    /// What is done to a text first.
+    #[getter]
+    fn normalization(&self) -> Option<&'static str> {
+        self.0.pretokenizer().normalization().map(|Normalization::Nfc| "nfc")
+    }
+
+    /// The identity of vocabulary, merges, pretokenizer and special tokens.
     #[getter]
     fn fingerprint(&self) -> &str {
         self.0.fingerprint()

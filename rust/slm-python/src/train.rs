@@ -6,7 +6,9 @@ use crate::interruptible::interruptible;
 use crate::tokenizer::Tokenizer;
 use pyo3::prelude::*;
 use slm_core::count::Bounds;
+use slm_core::error::{Error, Result};
 use slm_core::io::{memory, spill};
+use slm_core::pretokenize::{Normalization, Pretokenizer, PretokenizerSettings};
 use slm_core::train::TrainOptions;
 use slm_core::{tokenizer_file, train};
 use std::path::PathBuf;
@@ -14,15 +16,18 @@ use std::path::PathBuf;
 /// Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, *, vocab_size, pattern, special_tokens, min_frequency, max_token_length, initial_alphabet, num_threads,
-    memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
+    corpus, *, vocab_size, pattern, digits, prefix_space, normalization, special_tokens, min_frequency, max_token_length,
+    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
     py: Python<'_>,
     corpus: &Corpus,
     vocab_size: usize,
-    pattern: &str,
+    pattern: String,
+    digits: Option<u8>,
+    prefix_space: bool,
+    normalization: Option<&str>,
     special_tokens: Vec<String>,
     min_frequency: u64,
     max_token_length: Option<usize>,
@@ -33,7 +38,10 @@ pub fn train_tokenizer(
     max_spill: Option<u64>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Tokenizer> {
-    let pretokenizer = guarded(py, || pattern.parse())?;
+    let pretokenizer = guarded(py, || {
+        let normalization = normalization.map(normalization_of).transpose()?;
+        Pretokenizer::new(&PretokenizerSettings { pattern, digits, prefix_space, normalization })
+    })?;
     let bounds = guarded(py, || Bounds::new(memory_limit, spill_dir, max_spill))?;
     let options = TrainOptions {
         vocab_size,
@@ -51,6 +59,13 @@ pub fn train_tokenizer(
             tokenizer_file::of_training(trained, &options, corpus.spec()).map(Tokenizer)
         })
     })
+}
+
+fn normalization_of(name: &str) -> Result<Normalization> {
+    match name {
+        "nfc" => Ok(Normalization::Nfc),
+        other => Err(Error::Config(format!("`normalization` is `{other}`, it must be `nfc` or None"))),
+    }
 }
 
 /// A quarter of the memory of the machine or the container, at least 64 MiB and at most 4 GiB; in bytes.

@@ -2,15 +2,16 @@
 
 use crate::corpus::decompress::Bytes;
 use crate::corpus::documents::{self, Sink};
+use crate::corpus::fingerprint::TextHasher;
 use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
 use crate::corpus::utf8::Utf8Pieces;
 use crate::corpus::{Corpus, CorpusFile, Documents, InvalidUtf8, PIECE_BYTES, Source, floor_char_boundary};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
-use xxhash_rust::xxh3::Xxh3;
 
 /// A batch is handed on once it has this much text.
 const BATCH_BYTES: usize = 1 << 20;
@@ -49,7 +50,7 @@ impl Batch {
 }
 
 /// What was read, once all of it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadSummary {
     /// Files read; 0 for documents in memory.
     pub files: u64,
@@ -67,10 +68,31 @@ pub struct ReadSummary {
     pub fingerprint: u64,
 }
 
+/// A place in a corpus of files where reading can go on: before a file, with all that was read before it in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// What was read; its fingerprint is not known yet.
+    pub summary: ReadSummary,
+    /// As all [`Batch::bytes_read`] together.
+    pub bytes_read: u64,
+    hasher: TextHasher,
+}
+
+/// How [`read_batches_from`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// The bytes that a stretch without a safe cut may have, about.
+    pub max_stretch_bytes: usize,
+    /// Where to go on; `None` from the beginning.
+    pub from: Option<&'a Anchor>,
+    /// There is an anchor before every file of so many bytes, and after so many bytes of shorter ones.
+    pub anchor_bytes: u64,
+}
+
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pretokenizer`, or the longest JSON line;
-/// with [`InvalidUtf8::Skip`] four mebibytes more.
+/// Holds about two batches, or the longest stretch of a document that `pretokenizer` has no safe cut for, or the longest JSON
+/// line; with [`InvalidUtf8::Skip`] four mebibytes more.
 ///
 /// # Errors
 /// [`Error::Io`] with the path; [`Error::Data`] for text that is not UTF-8, a truncated or corrupt archive, JSON lines that are
@@ -96,7 +118,24 @@ pub fn read_batches_within(
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
-    let mut batcher = Batcher::new(pretokenizer, max_stretch_bytes, stop, emit);
+    let reading = Reading { max_stretch_bytes, from: None, anchor_bytes: u64::MAX };
+    read_batches_from(source, pretokenizer, reading, stop, &mut |batch, _| emit(batch))
+}
+
+/// As [`read_batches_within`], from an anchor on; `emit` also gets the last anchor, behind which the batch is whole.
+///
+/// Documents in memory are read from their beginning. The summary is that of reading everything at once.
+///
+/// # Errors
+/// Those of [`read_batches_within`].
+pub fn read_batches_from(
+    source: Source<'_>,
+    pretokenizer: &Pretokenizer,
+    reading: Reading<'_>,
+    stop: &Stop,
+    emit: &mut dyn FnMut(Batch, &Anchor) -> Result<()>,
+) -> Result<ReadSummary> {
+    let mut batcher = Batcher::new(pretokenizer, reading, stop, emit);
     match source {
         Source::Files(corpus) => read_files(corpus, &mut batcher)?,
         Source::Memory(mut next) => {
@@ -119,7 +158,9 @@ pub fn read_batches_within(
 
 fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
     let stop = batcher.stop;
-    for file in &corpus.files {
+    let num_done = usize::try_from(batcher.anchor.summary.files).unwrap_or(usize::MAX);
+    for file in corpus.files.iter().skip(num_done) {
+        batcher.anchor_before(file)?;
         let bytes = Bytes::open(file, &batcher.bytes_read, stop)?;
         let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8);
         if file.is_jsonl {
@@ -173,7 +214,9 @@ fn find_long_spoiled(file: &CorpusFile, documents: &Documents, stop: &Stop) -> R
 struct Batcher<'a> {
     pretokenizer: &'a Pretokenizer,
     stop: &'a Stop,
-    emit: &'a mut dyn FnMut(Batch) -> Result<()>,
+    emit: &'a mut dyn FnMut(Batch, &Anchor) -> Result<()>,
+    anchor: Anchor,
+    anchor_bytes: u64,
     batch: Batch,
     /// Where the open document starts in the batch, and whether it began in a batch before.
     document_start: usize,
@@ -188,32 +231,49 @@ struct Batcher<'a> {
     bytes_read: Rc<Cell<u64>>,
     bytes_reported: u64,
     summary: ReadSummary,
-    hasher: Xxh3,
+    hasher: TextHasher,
 }
 
 impl<'a> Batcher<'a> {
     fn new(
         pretokenizer: &'a Pretokenizer,
-        max_stretch_bytes: usize,
+        reading: Reading<'_>,
         stop: &'a Stop,
-        emit: &'a mut dyn FnMut(Batch) -> Result<()>,
+        emit: &'a mut dyn FnMut(Batch, &Anchor) -> Result<()>,
     ) -> Self {
+        let anchor = reading.from.cloned().unwrap_or_default();
         Self {
             pretokenizer,
             stop,
             emit,
+            anchor_bytes: reading.anchor_bytes,
             batch: Batch::default(),
             document_start: 0,
             is_continued: false,
             document_bytes: 0,
             is_spoiled: false,
             full_at: BATCH_BYTES,
-            max_stretch_bytes,
-            bytes_read: Rc::default(),
-            bytes_reported: 0,
-            summary: ReadSummary::default(),
-            hasher: Xxh3::new(),
+            max_stretch_bytes: reading.max_stretch_bytes,
+            bytes_read: Rc::new(Cell::new(anchor.bytes_read)),
+            bytes_reported: anchor.bytes_read,
+            summary: anchor.summary,
+            hasher: anchor.hasher.clone(),
+            anchor,
         }
+    }
+
+    /// Makes the beginning of `file` an anchor, where it is worth one.
+    fn anchor_before(&mut self, file: &CorpusFile) -> Result<()> {
+        let behind = self.summary.text_bytes - self.anchor.summary.text_bytes;
+        if behind.max(file.bytes) < self.anchor_bytes {
+            return Ok(());
+        }
+        if !self.batch.text.is_empty() {
+            self.hand_on(self.batch.text.len())?;
+        }
+        let (summary, bytes_read) = (self.summary, self.bytes_read.get());
+        self.anchor = Anchor { summary, bytes_read, hasher: self.hasher.clone() };
+        Ok(())
     }
 
     fn span_to(&self, end: usize, ends_document: bool) -> Span {
@@ -253,7 +313,7 @@ impl<'a> Batcher<'a> {
         self.batch.index = batch.index + 1;
         self.document_start = 0;
         self.full_at = BATCH_BYTES.max(2 * self.batch.text.len());
-        (self.emit)(batch)
+        (self.emit)(batch, &self.anchor)
     }
 
     fn finish(mut self) -> Result<ReadSummary> {

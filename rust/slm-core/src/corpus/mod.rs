@@ -2,18 +2,19 @@
 //!
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
 //! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`] (text to documents), [`skip`] (documents to leave out),
-//! [`batch`] (documents to batches).
+//! [`batch`] (documents to batches), [`fingerprint`] (the text's identity).
 
 pub mod batch;
 mod decompress;
 mod documents;
 mod files;
+mod fingerprint;
 mod pipe;
 mod skip;
 mod utf8;
 
 pub(crate) use batch::pretoken_too_long;
-pub use batch::{Batch, ReadSummary, Span, read_batches, read_batches_within};
+pub use batch::{Anchor, Batch, ReadSummary, Reading, Span, read_batches, read_batches_from, read_batches_within};
 
 use crate::error::{Error, Result};
 use std::path::PathBuf;
