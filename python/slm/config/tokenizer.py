@@ -1,10 +1,14 @@
 """Settings of a corpus and of training a tokenizer on it."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from slm.config.base import Config, FilePath, NumThreads, Size, TextTuple
+
+PATTERN_NAMES = ("gpt2", "cl100k", "o200k", "llama3", "qwen2")
+"""Patterns that have a name."""
 
 
 class CorpusConfig(Config):
@@ -50,11 +54,21 @@ class TokenizerConfig(Config):
     vocab_size: Annotated[int, Field(ge=1, le=1 << 24)]
     """Tokens in all: special tokens, alphabet and merges. Must hold the alphabet, 256 bytes if `initial_alphabet`."""
 
-    pattern: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"] = "gpt2"
-    """How text is split before merging, by the name of the tokenizer that made the pattern known.
+    pattern: Annotated[str, Field(min_length=1, max_length=4096)] = "gpt2"
+    """How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3`, `qwen2`, or any other regex itself.
 
-    `llama3` is another name of `cl100k`, whose regex is the same. `qwen2` is without that tokenizer's NFC normalizer.
+    `llama3` is another name of `cl100k`, whose regex is the same. `qwen2` has that tokenizer's NFC only with
+    `normalization`. See docs/patterns.md.
     """
+
+    digits: Annotated[int, Field(ge=1, le=3)] | None = None
+    """Most digits that stand together in a pretoken, 1, 2 or 3. None: as the pattern has it. Not with a regex."""
+
+    prefix_space: bool = False
+    """Whether a document that does not begin with a blank is given one, so that its first word is as any other."""
+
+    normalization: Literal["nfc"] | None = None
+    """`nfc`: characters that can be written as one are, before text is split. None: text stays as it is."""
 
     special_tokens: TextTuple = ("<|endoftext|>",)
     """Tokens that no text is split into, with the lowest ids in this order; shards need `<|endoftext|>`."""
@@ -85,6 +99,16 @@ class TokenizerConfig(Config):
 
     out: FilePath
     """Directory of the tokenizer; made if missing, replaced as a whole when done."""
+
+    @model_validator(mode="after")
+    def _pattern_is_known(self) -> Self:
+        looks_like_a_name = re.fullmatch(r"[\w.-]*\w[\w.-]*", self.pattern, re.ASCII)
+        if looks_like_a_name and self.pattern not in PATTERN_NAMES:
+            names = ", ".join(f"`{name}`" for name in PATTERN_NAMES)
+            raise ValueError(f"no `pattern` is called `{self.pattern}`, it must be {names} or a regex")
+        if self.digits is not None and self.pattern not in PATTERN_NAMES:
+            raise ValueError("`digits` goes with the name of a pattern; in a regex, write \\p{N}{1,3} for numbers")
+        return self
 
     @model_validator(mode="after")
     def _special_tokens_are_distinct(self) -> Self:

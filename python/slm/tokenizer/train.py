@@ -6,7 +6,7 @@ from slm import _core
 from slm.tokenizer.bounds import resolve_bounds
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.threads import default_num_threads
-from slm.tokenizer.tokenizer import Tokenizer
+from slm.tokenizer.tokenizer import Normalization, Tokenizer
 
 
 def train_tokenizer(
@@ -14,6 +14,9 @@ def train_tokenizer(
     *,
     vocab_size: int,
     pattern: str = "gpt2",
+    digits: int | None = None,
+    prefix_space: bool = False,
+    normalization: Normalization | None = None,
     documents: Documents = "file",
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
@@ -41,7 +44,14 @@ def train_tokenizer(
             gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
         vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
         pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
-            name) or `qwen2` (without its NFC normalizer).
+            name), `qwen2`, or any other regex itself. What is made of letters, digits, `_`, `-` and `.` alone is a
+            name.
+        digits: Most digits that stand together in a pretoken: 1, 2 or 3, in place of what a named pattern has.
+            Numbers then hold no blank, also for `gpt2`. None: as the pattern has it.
+        prefix_space: Whether a document that does not begin with a blank is given one, so that its first word is as
+            any other. Encoding does the same, so decoding gives a blank more than there was.
+        normalization: `nfc` composes characters (NFC) before text is split, as Qwen's tokenizers do; what is decoded
+            is the composed text. None: text stays as it is.
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
@@ -91,6 +101,9 @@ def train_tokenizer(
         found,
         vocab_size=vocab_size,
         pattern=pattern,
+        digits=digits,
+        prefix_space=prefix_space,
+        normalization=normalization,
         special_tokens=list(special_tokens),
         min_frequency=min_frequency,
         max_token_length=max_token_length,

@@ -116,6 +116,16 @@ impl Tokenizer {
         guarded(py, || self.0.decode(ids)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// What a text is split into before merging.
+    fn pretokens(&self, py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Vec<String>> {
+        let text = utf8(text, || "the text".into())?;
+        interruptible(py, None, |_| {
+            let mut prepared = String::new();
+            let text = self.0.pretokenizer().prepare(text, true, &mut prepared).unwrap_or(text);
+            Ok(self.0.pretokenizer().split(text).into_iter().map(str::to_owned).collect())
+        })
+    }
+
     /// The bytes of one token.
     fn token_bytes<'py>(&self, py: Python<'py>, id: TokenId) -> PyResult<Bound<'py, PyBytes>> {
         match self.0.vocab().token(id) {
@@ -158,7 +168,7 @@ impl Tokenizer {
 
     /// How many numbers stand together at most, where it is not the pattern that says so.
     #[getter]
-    fn digits(&self) -> Option<u8> {
+    fn digits(&self) -> Option<u64> {
         self.0.pretokenizer().settings().digits
     }
 

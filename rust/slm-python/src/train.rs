@@ -25,7 +25,7 @@ pub fn train_tokenizer(
     corpus: &Corpus,
     vocab_size: usize,
     pattern: String,
-    digits: Option<u8>,
+    digits: Option<u64>,
     prefix_space: bool,
     normalization: Option<&str>,
     special_tokens: Vec<String>,

@@ -2,10 +2,11 @@
 //!
 //! A [`Pretokenizer`] is a rule to split by and what is done to a text before. The rules that have a name ([`Pattern`]) are
 //! known by the tokenizer they come from; each is a regular expression, which is what files carry, and a hand-written scanner
-//! that must find the same pieces: a test compares the two for every code point and for random text.
+//! that must find the same pieces: a test compares the two for every code point and for random text. Any other regex is run by
+//! a table, or refused.
 //!
 //! Read in this order: this file, [`settings`] (how a pretokenizer is asked for and written down), [`pattern`] (the named
-//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`classes`] and [`blocks`] (what they ask about characters), [`nfc`].
+//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`classes`] and [`blocks`] (what they ask about characters), [`nfc`], [`regex`] (any other rule).
 
 mod blocks;
 mod cl100k;
@@ -14,11 +15,13 @@ mod gpt2;
 mod nfc;
 mod o200k;
 mod pattern;
+mod regex;
 mod settings;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use pattern::Named;
 pub use pattern::Pattern;
+use regex::RegexRule;
 pub use settings::{Normalization, PretokenizerSettings};
 use std::sync::Arc;
 
@@ -40,6 +43,17 @@ pub struct Pretokenizer {
 #[derive(Clone, Debug)]
 enum Rule {
     Named(Named),
+    Regex(Arc<RegexRule>),
+}
+
+impl Rule {
+    /// The scanner that was written for this regex, or else one that is made for it.
+    fn of_regex(regex: &str) -> Result<Self> {
+        match Named::all().find(|named| named.regex() == regex) {
+            Some(named) => Ok(Self::Named(named)),
+            None => Ok(Self::Regex(Arc::new(RegexRule::new(regex)?))),
+        }
+    }
 }
 
 impl From<Pattern> for Pretokenizer {
@@ -76,13 +90,9 @@ impl Pretokenizer {
     /// The one with this regular expression, and no options.
     ///
     /// # Errors
-    /// [`crate::error::Error::Config`] if it is not the regex of a named pattern.
+    /// [`crate::error::Error::Config`] if it needs what cannot be run, or not as Hugging Face would; with place and remedy.
     pub fn of_regex(regex: &str) -> Result<Self> {
-        let named = Named::all().find(|named| named.regex() == regex).ok_or_else(|| {
-            let names = Pattern::ALL.map(Pattern::name).join("`, `");
-            Error::Config(format!("split pattern `{regex}` is not supported, it must be that of `{names}`"))
-        })?;
-        Ok(Self::of_rule(Rule::Named(named)))
+        Ok(Self::of_rule(Rule::of_regex(regex)?))
     }
 
     /// The same rule with these options.
@@ -95,6 +105,7 @@ impl Pretokenizer {
     fn of_rule(rule: Rule) -> Self {
         let regex = match &rule {
             Rule::Named(named) => named.regex().into(),
+            Rule::Regex(rule) => rule.regex().into(),
         };
         Self { rule, regex, prefix_space: false, normalization: None }
     }
@@ -102,7 +113,8 @@ impl Pretokenizer {
     /// The settings that make it; the same ones for all that are equal.
     pub fn settings(&self) -> PretokenizerSettings {
         let (pattern, digits) = match &self.rule {
-            Rule::Named(named) => (named.pattern().name().to_owned(), named.digits()),
+            Rule::Named(named) => (named.pattern().name().to_owned(), named.digits().map(u64::from)),
+            Rule::Regex(rule) => (rule.regex().to_owned(), None),
         };
         PretokenizerSettings { pattern, digits, prefix_space: self.prefix_space, normalization: self.normalization }
     }
@@ -119,10 +131,11 @@ impl Pretokenizer {
         self.settings().identity()
     }
 
-    /// The name of its pattern, which says nothing of the options.
+    /// The name of its pattern, which says nothing of the options; the regex where there is no name.
     pub fn name(&self) -> &str {
         match &self.rule {
             Rule::Named(named) => named.pattern().name(),
+            Rule::Regex(rule) => rule.regex(),
         }
     }
 
@@ -130,6 +143,7 @@ impl Pretokenizer {
     pub fn pattern(&self) -> Option<Pattern> {
         match &self.rule {
             Rule::Named(named) => named.digits().is_none().then(|| named.pattern()),
+            Rule::Regex(_) => None,
         }
     }
 
@@ -196,6 +210,7 @@ impl Pretokenizer {
     pub fn for_each_range(&self, text: &str, f: impl FnMut(usize, usize)) {
         match &self.rule {
             Rule::Named(named) => named.for_each_range(text.as_bytes(), f),
+            Rule::Regex(rule) => rule.for_each_range(text.as_bytes(), f),
         }
     }
 
@@ -206,6 +221,7 @@ impl Pretokenizer {
     pub fn safe_cut(&self, text: &[u8]) -> usize {
         match &self.rule {
             Rule::Named(named) => self.last_cut(text, named.cuts()),
+            Rule::Regex(rule) => self.last_cut(text, |text, before, after| rule.cuts(text, before, after)),
         }
     }
 

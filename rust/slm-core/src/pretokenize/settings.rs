@@ -18,11 +18,11 @@ pub enum Normalization {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PretokenizerSettings {
-    /// The name of a pattern.
+    /// The name of a pattern, or a regular expression.
     pub pattern: String,
     /// How many numbers stand together at most, from 1 to 3; `None` for as many as the pattern says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digits: Option<u8>,
+    pub digits: Option<u64>,
     /// Whether a text that does not begin with a blank is given one.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prefix_space: bool,
@@ -57,11 +57,31 @@ impl PretokenizerSettings {
     }
 
     pub(super) fn rule(&self) -> Result<Rule> {
-        if let Some(digits) = self.digits.filter(|digits| !(1..=3).contains(digits)) {
-            return Err(Error::Config(format!("`digits` is {digits}, it must be 1, 2 or 3")));
+        let digits = match self.digits {
+            None => None,
+            Some(1) => Some(1),
+            Some(2) => Some(2),
+            Some(3) => Some(3),
+            Some(other) => return Err(Error::Config(format!("`digits` is {other}, it must be 1, 2 or 3"))),
+        };
+        if is_name(&self.pattern) {
+            return Ok(Rule::Named(Named::new(self.pattern.parse()?, digits)));
         }
-        Ok(Rule::Named(Named::new(self.pattern.parse()?, self.digits)))
+        if digits.is_some() {
+            return Err(Error::Config(
+                "`digits` is given, and `pattern` is a regex, which says itself how numbers are split\n\n\
+                 hint: leave `digits` out, and write `\\p{N}{1,3}` into the regex"
+                    .into(),
+            ));
+        }
+        Rule::of_regex(&self.pattern)
     }
+}
+
+/// Whether this is meant for the name of a pattern. A regex of these signs alone would match its own text and nothing else.
+fn is_name(pattern: &str) -> bool {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    pattern.bytes().all(is_sign) && pattern.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
 impl FromStr for Pattern {
@@ -71,7 +91,10 @@ impl FromStr for Pattern {
         let named = Self::ALL.into_iter().map(|pattern| (pattern.name(), pattern)).chain(SYNONYMS);
         named.clone().find(|(known, _)| *known == name).map(|(_, pattern)| pattern).ok_or_else(|| {
             let names: Vec<String> = named.map(|(name, _)| format!("`{name}`")).collect();
-            Error::Config(format!("no pattern is called `{name}`\n\nhint: the patterns are {}", names.join(", ")))
+            Error::Config(format!(
+                "no pattern is called `{name}`\n\nhint: the patterns are {}; any other is given as a regex",
+                names.join(", ")
+            ))
         })
     }
 }
@@ -103,7 +126,8 @@ mod tests {
         let error = "gpt4".parse::<Pattern>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "no pattern is called `gpt4`\n\nhint: the patterns are `gpt2`, `cl100k`, `o200k`, `qwen2`, `llama3`"
+            "no pattern is called `gpt4`\n\nhint: the patterns are `gpt2`, `cl100k`, `o200k`, `qwen2`, `llama3`; \
+             any other is given as a regex"
         );
     }
 

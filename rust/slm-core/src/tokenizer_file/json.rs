@@ -46,6 +46,7 @@ pub(super) struct Normalizer {
     pub normalizers: Option<Vec<Normalizer>>,
     pub pattern: Option<SplitPattern>,
     pub content: Option<String>,
+    pub prepend: Option<String>,
 }
 
 /// Any pre-tokenizer that can be part of a byte-level one; which fields belong together is checked by the reader.

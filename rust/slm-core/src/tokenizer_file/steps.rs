@@ -5,9 +5,10 @@ use crate::error::Error;
 use crate::pretokenize::{Normalization, Pattern, Pretokenizer};
 use serde_json::{Value, json};
 
-/// Puts a blank before a text that does not begin with one, where there is a text. The pre-tokenizer `ByteLevel` has a setting
-/// for that, but behind a `Split` it puts one before every pretoken.
-const BLANK_BEFORE: &str = r"\A(?=[^ ])";
+/// Matches the blanks of a text that began with one when another was put before it. The pre-tokenizer `ByteLevel` has a setting
+/// for a blank before, but behind a `Split` it puts one before every pretoken. Replacing an empty match would do in one step,
+/// but `tokenizers` loses track of its places and panics.
+const TWO_BLANKS: &str = r"\A  ";
 
 /// Whether `ByteLevel`, which has GPT-2's pattern built in, is all that is needed.
 pub(super) fn is_byte_level_alone(pretokenizer: &Pretokenizer) -> bool {
@@ -16,12 +17,16 @@ pub(super) fn is_byte_level_alone(pretokenizer: &Pretokenizer) -> bool {
 
 /// The normalizer of a pretokenizer, null if there is none.
 pub(super) fn normalizer(pretokenizer: &Pretokenizer) -> Value {
-    let nfc = pretokenizer.normalization().map(|Normalization::Nfc| json!({"type": "NFC"}));
-    let blank = (pretokenizer.prefix_space() && !is_byte_level_alone(pretokenizer))
-        .then(|| json!({"type": "Replace", "pattern": {"Regex": BLANK_BEFORE}, "content": " "}));
-    match (nfc, blank) {
-        (Some(nfc), Some(blank)) => json!({"type": "Sequence", "normalizers": [nfc, blank]}),
-        (nfc, blank) => nfc.or(blank).unwrap_or(Value::Null),
+    let mut steps: Vec<Value> = Vec::new();
+    steps.extend(pretokenizer.normalization().map(|Normalization::Nfc| json!({"type": "NFC"})));
+    if pretokenizer.prefix_space() && !is_byte_level_alone(pretokenizer) {
+        steps.push(json!({"type": "Prepend", "prepend": " "}));
+        steps.push(json!({"type": "Replace", "pattern": {"Regex": TWO_BLANKS}, "content": " "}));
+    }
+    match steps.len() {
+        0 => Value::Null,
+        1 => steps.remove(0),
+        _ => json!({"type": "Sequence", "normalizers": steps}),
     }
 }
 
@@ -62,18 +67,20 @@ fn normalization_of(normalizer: Option<&Normalizer>) -> Result<(Option<Normaliza
         ("Sequence", Some(steps)) => steps.as_slice(),
         _ => std::slice::from_ref(normalizer),
     };
-    let (mut normalization, mut puts_blank) = (None, false);
-    for step in steps {
-        match (step.kind.as_str(), &step.pattern, step.content.as_deref()) {
-            // A blank is put before what is composed; composing after that would do the same.
-            ("NFC", ..) => normalization = Some(Normalization::Nfc),
-            ("Replace", Some(SplitPattern::Regex(regex)), Some(" ")) if regex == BLANK_BEFORE => puts_blank = true,
-            (kind, ..) => {
-                return Err(format!("normalizer `{kind}` is not supported, it must be null or `NFC`"));
-            }
-        }
+    // Composing neither makes nor takes a blank, so it may come after the other two.
+    let (blanks, others): (Vec<&Normalizer>, Vec<_>) = steps.iter().partition(|step| step.kind != "NFC");
+    let normalization = (!others.is_empty()).then_some(Normalization::Nfc);
+    let is_prepend = |step: &Normalizer| step.kind == "Prepend" && step.prepend.as_deref() == Some(" ");
+    let is_replace = |step: &Normalizer| {
+        step.kind == "Replace"
+            && matches!(&step.pattern, Some(SplitPattern::Regex(regex)) if regex == TWO_BLANKS)
+            && step.content.as_deref() == Some(" ")
+    };
+    match blanks.as_slice() {
+        [] => Ok((normalization, false)),
+        [first, second] if is_prepend(first) && is_replace(second) => Ok((normalization, true)),
+        [other, ..] => Err(format!("normalizer `{}` is not supported, it must be null or `NFC`", other.kind)),
     }
-    Ok((normalization, puts_blank))
 }
 
 /// How the pre-tokenizer splits, and whether it puts a blank before.
