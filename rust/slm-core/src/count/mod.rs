@@ -7,7 +7,7 @@
 //! added up in the end. Read in this order: this file, [`table`], [`runs`] (how a run is stored), [`sorted`] (runs to one).
 
 mod bounds;
-mod runs;
+pub(crate) mod runs;
 mod sorted;
 mod table;
 

@@ -11,15 +11,20 @@
 
 use crate::error::{Error, Result};
 use crate::io::spill::{Spill, SpillFile};
+use crate::progress::Stop;
+use crossbeam_channel::bounded;
 use std::fs::File;
 use std::io::Read;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A block is written once its entries have this many bytes.
 const BLOCK_BYTES: usize = 32 << 10;
 
-const HEADER_BYTES: usize = 16;
+/// Bytes of a block before its entries.
+pub(crate) const HEADER_BYTES: usize = 16;
 
 /// A finished run.
 #[derive(Clone, Debug)]
@@ -69,17 +74,7 @@ impl<'a> RunWriter<'a> {
     }
 
     fn finish_block(&mut self) -> Result<()> {
-        let (header, entries) = self.block.split_at_mut(HEADER_BYTES);
-        let Ok(num_bytes) = u32::try_from(entries.len()) else {
-            return Err(Error::Data(format!(
-                "a pretoken has {} bytes, 4 GiB are the most that can be spilled\n\nhint: break up very long stretches without whitespace",
-                entries.len()
-            )));
-        };
-        header[..4].copy_from_slice(&num_bytes.to_le_bytes());
-        header[4..8].copy_from_slice(&self.num_entries.to_le_bytes());
-        let checksum = checksum(entries, num_bytes, self.num_entries);
-        header[8..].copy_from_slice(&checksum.to_le_bytes());
+        seal(&mut self.block, self.num_entries)?;
         self.file.write(&self.block)?;
         self.max_block_bytes = self.max_block_bytes.max(self.block.len());
         self.block.truncate(HEADER_BYTES);
@@ -94,6 +89,67 @@ impl<'a> RunWriter<'a> {
         }
         Ok(Run { path: self.file.path().to_owned(), bytes: self.file.size(), max_block_bytes: self.max_block_bytes })
     }
+}
+
+/// Fills in the header of a block, whose place is in front of the entries.
+pub(crate) fn seal(block: &mut [u8], num_entries: u32) -> Result<()> {
+    let (header, entries) = block.split_at_mut(HEADER_BYTES);
+    let Ok(num_bytes) = u32::try_from(entries.len()) else {
+        return Err(Error::Data(format!(
+            "a pretoken has {} bytes, 4 GiB are the most that can be spilled\n\nhint: break up very long stretches without whitespace",
+            entries.len()
+        )));
+    };
+    header[..4].copy_from_slice(&num_bytes.to_le_bytes());
+    header[4..8].copy_from_slice(&num_entries.to_le_bytes());
+    let checksum = checksum(entries, num_bytes, num_entries);
+    header[8..].copy_from_slice(&checksum.to_le_bytes());
+    Ok(())
+}
+
+/// Reads blocks and has `num_threads` threads go through them, each with something of its own that `start` makes and that is
+/// given back at the end. `each` gives back the buffer of the block for the next one.
+pub(crate) fn scan_blocks<S: Send>(
+    path: &Path,
+    num_threads: usize,
+    stop: &Stop,
+    start: impl Fn() -> S + Sync,
+    each: impl Fn(&mut S, Vec<u8>, u32) -> Result<Vec<u8>> + Sync,
+) -> Result<Vec<S>> {
+    let (blocks, to_do) = bounded::<(Vec<u8>, u32)>(2 * num_threads);
+    let (spent, empty) = bounded::<Vec<u8>>(4 * num_threads);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..num_threads)
+            .map(|_| {
+                let (to_do, spent, start, each) = (to_do.clone(), spent.clone(), &start, &each);
+                scope.spawn(move || {
+                    let mut own = start();
+                    for (bytes, num_entries) in to_do {
+                        stop.check()?;
+                        // A buffer too many is simply dropped.
+                        let _ = spent.try_send(each(&mut own, bytes, num_entries)?);
+                    }
+                    Ok(own)
+                })
+            })
+            .collect();
+        drop(to_do);
+        let read = (|| {
+            let mut file = Blocks::open(path)?;
+            let mut bytes = Vec::new();
+            while let Some(num_entries) = file.next(&mut bytes)? {
+                blocks.send((bytes, num_entries)).map_err(|_| Error::Interrupted)?;
+                bytes = empty.try_recv().unwrap_or_default();
+            }
+            Ok(())
+        })();
+        drop(blocks);
+        let done: Vec<_> =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
+        // Where a worker fails the reader finds nobody to hand on to: what the worker says comes first.
+        let done = done.into_iter().collect::<Result<Vec<_>>>()?;
+        read.map(|()| done)
+    })
 }
 
 /// The blocks of a run, one after another.
@@ -204,7 +260,9 @@ fn checksum(entries: &[u8], num_bytes: u32, num_entries: u32) -> u64 {
     xxh3_64_with_seed(entries, u64::from(num_bytes) << 32 | u64::from(num_entries))
 }
 
-fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
+/// Appends a number as LEB128.
+#[inline]
+pub(crate) fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         #[expect(clippy::cast_possible_truncation, reason = "the lowest 7 bits")]
         bytes.push(number as u8 | 0x80);

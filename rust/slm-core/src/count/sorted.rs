@@ -1,15 +1,12 @@
 //! Many sorted runs to one, in which each pretoken stands once, and how that one is read by several threads.
 
-use crate::count::runs::{Blocks, Entries, Run, RunWriter};
+use crate::count::runs::{Blocks, Entries, Run, RunWriter, scan_blocks};
 use crate::count::{CountSummary, PretokenCounts};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::spill::Spill;
 use crate::progress::Stop;
-use crossbeam_channel::bounded;
 use std::collections::VecDeque;
-use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 /// Pretokens between two looks at the stop flag.
 const STOP_INTERVAL: u64 = 1 << 12;
@@ -84,43 +81,12 @@ impl<'a> SortedCounts<'a> {
         start: impl Fn() -> S + Sync,
         each: impl Fn(&mut S, &[u8], u64) -> Result<()> + Sync,
     ) -> Result<Vec<S>> {
-        let (blocks, to_do) = bounded::<(Vec<u8>, u32)>(2 * num_threads);
-        let (spent, empty) = bounded::<Vec<u8>>(4 * num_threads);
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..num_threads)
-                .map(|_| {
-                    let (to_do, spent, start, each) = (to_do.clone(), spent.clone(), &start, &each);
-                    scope.spawn(move || {
-                        let mut own = start();
-                        for (bytes, num_entries) in to_do {
-                            stop.check()?;
-                            let mut entries = Entries::new(bytes, num_entries);
-                            while entries.advance() {
-                                each(&mut own, entries.pretoken(), entries.count())?;
-                            }
-                            // A buffer too many is simply dropped.
-                            let _ = spent.try_send(entries.into_bytes());
-                        }
-                        Ok(own)
-                    })
-                })
-                .collect();
-            drop(to_do);
-            let read = (|| {
-                let mut file = Blocks::open(&self.run.path)?;
-                let mut bytes = Vec::new();
-                while let Some(num_entries) = file.next(&mut bytes)? {
-                    blocks.send((bytes, num_entries)).map_err(|_| Error::Interrupted)?;
-                    bytes = empty.try_recv().unwrap_or_default();
-                }
-                Ok(())
-            })();
-            drop(blocks);
-            let done: Vec<_> =
-                workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
-            // Where a worker fails the reader finds nobody to hand on to: what the worker says comes first.
-            let done = done.into_iter().collect::<Result<Vec<_>>>()?;
-            read.map(|()| done)
+        scan_blocks(&self.run.path, num_threads, stop, start, |own, bytes, num_entries| {
+            let mut entries = Entries::new(bytes, num_entries);
+            while entries.advance() {
+                each(own, entries.pretoken(), entries.count())?;
+            }
+            Ok(entries.into_bytes())
         })
     }
 }
@@ -285,6 +251,7 @@ impl<'a> Runs<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use std::collections::BTreeMap;
 
     fn random_tables(num_tables: u64) -> (Vec<PretokenCounts>, BTreeMap<Vec<u8>, u64>) {

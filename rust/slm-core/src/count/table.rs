@@ -150,6 +150,28 @@ impl PretokenCounts {
         }
     }
 
+    /// Counts `count` more of the pretoken at `text[start..end]`, as [`Self::add_range`].
+    #[inline]
+    pub fn add_range_times(&mut self, text: &[u8], start: usize, end: usize, count: u64) {
+        if end - start <= SHORT_BYTES {
+            self.add_short(Key::new(text, start, end), count);
+        } else {
+            self.add_long(&text[start..end], count);
+        }
+    }
+
+    /// Loads the place of the pretoken at `text[start..end]`, so that adding it soon does not wait for the memory. What it gives
+    /// means nothing, but must be used.
+    #[inline]
+    pub fn touch(&self, text: &[u8], start: usize, end: usize) -> u64 {
+        if end - start > SHORT_BYTES || self.slots.is_empty() {
+            return 0;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the shift leaves fewer bits than a usize has")]
+        let at = (Key::new(text, start, end).hash() >> self.shift) as usize;
+        self.slots[at & (self.slots.len() - 1)].count
+    }
+
     #[inline]
     fn add_short(&mut self, key: Key, count: u64) {
         if self.used >= self.full_at {

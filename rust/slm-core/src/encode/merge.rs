@@ -6,46 +6,62 @@ use super::{MAX_SHORT_BYTES, TokenId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// Merges the ids from `first` on, however many they are.
+#[inline]
+pub(crate) fn merge(pairs: &PairTable, long: &mut LongMerge, ids: &mut Vec<TokenId>, first: usize) {
+    let kept = if ids.len() - first <= MAX_SHORT_BYTES {
+        merge_short(pairs, &mut ids[first..])
+    } else {
+        long.merge(pairs, &mut ids[first..])
+    };
+    ids.truncate(first + kept);
+}
+
 /// Merges at most [`MAX_SHORT_BYTES`] ids in place and gives how many are left, at the front.
 ///
 /// Quadratic, but over arrays that fit in a few cache lines, where a scan for the minimum costs a handful of vector loads.
-pub(super) fn merge_short(pairs: &PairTable, ids: &mut [TokenId]) -> usize {
+fn merge_short(pairs: &PairTable, ids: &mut [TokenId]) -> usize {
     let mut len = ids.len();
     if len < 2 {
         return len;
     }
-    // merges[i] is the merge of ids[i] and ids[i + 1].
-    let mut merges = [NO_MERGE; MAX_SHORT_BYTES];
+    // ranks[i] is that of the merge of ids[i] and ids[i + 1]; 32 bits, of which a vector register holds several.
+    let mut ranks = [NO_RANK; MAX_SHORT_BYTES];
     for i in 0..len - 1 {
-        merges[i] = pairs.get(ids[i], ids[i + 1]);
+        ranks[i] = rank_of(pairs.get(ids[i], ids[i + 1]));
     }
     loop {
-        let mut best = NO_MERGE;
-        let mut at = 0;
-        for (i, &merge) in merges[..len - 1].iter().enumerate() {
-            if merge < best {
-                best = merge;
-                at = i;
-            }
-        }
-        if best == NO_MERGE {
+        let lowest = ranks[..len - 1].iter().copied().fold(NO_RANK, u32::min);
+        if lowest == NO_RANK {
             return len;
         }
+        let at = ranks[..len - 1].iter().position(|&rank| rank == lowest).unwrap_or(0);
         // [.., p, l, r, n, ..] with at = position of l becomes [.., p, new, n, ..].
-        ids[at] = produced(best);
+        ids[at] = produced(pairs.get(ids[at], ids[at + 1]));
         ids.copy_within(at + 2..len, at + 1);
-        merges.copy_within(at + 1..len - 1, at);
+        ranks.copy_within(at + 1..len - 1, at);
         len -= 1;
         if at + 1 < len {
-            merges[at] = pairs.get(ids[at], ids[at + 1]);
+            ranks[at] = rank_of(pairs.get(ids[at], ids[at + 1]));
         }
         if at > 0 {
-            merges[at - 1] = pairs.get(ids[at - 1], ids[at]);
+            ranks[at - 1] = rank_of(pairs.get(ids[at - 1], ids[at]));
         }
         if len < 2 {
             return len;
         }
     }
+}
+
+/// Stands for no merge; higher than every rank, as there are fewer merges than ids.
+const NO_RANK: u32 = u32::MAX;
+
+/// The rank of a merge: its high half.
+#[inline]
+fn rank_of(merge: RankedId) -> u32 {
+    #[allow(clippy::cast_possible_truncation)]
+    let rank = (merge >> 32) as u32;
+    rank
 }
 
 /// The id that a merge produces: its low half.
@@ -59,7 +75,7 @@ const NONE: u32 = u32::MAX;
 
 /// Work space of the heap merge, kept between calls up to a bound.
 #[derive(Debug, Default)]
-pub(super) struct LongMerge {
+pub(crate) struct LongMerge {
     previous: Vec<u32>,
     next: Vec<u32>,
     /// (rank, position of the left id), smallest first. An entry is stale unless that position's merge still has that rank.

@@ -10,11 +10,12 @@ mod cache;
 mod merge;
 mod pairs;
 
+pub(crate) use merge::{LongMerge, merge};
+pub(crate) use pairs::PairTable;
+
 use crate::token::TokenId;
 use cache::Cache;
 use hashbrown::HashMap;
-use merge::LongMerge;
-use pairs::PairTable;
 
 /// Bytes that a pretoken may have to be looked up in the cache.
 const MAX_CACHED_BYTES: usize = 15;
@@ -133,12 +134,7 @@ impl Encoder {
                 id => ids.push(id),
             }
         }
-        let kept = if ids.len() - first <= MAX_SHORT_BYTES {
-            merge::merge_short(&self.pairs, &mut ids[first..])
-        } else {
-            scratch.long.merge(&self.pairs, &mut ids[first..])
-        };
-        ids.truncate(first + kept);
+        merge(&self.pairs, &mut scratch.long, ids, first);
     }
 }
 

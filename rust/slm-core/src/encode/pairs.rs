@@ -14,13 +14,13 @@ pub(super) type RankedId = u64;
 pub(super) const NO_MERGE: RankedId = u64::MAX;
 
 #[derive(Debug)]
-pub(super) struct PairTable {
+pub(crate) struct PairTable {
     slots: Box<[(u64, RankedId)]>,
     shift: u32,
 }
 
 impl PairTable {
-    pub(super) fn new(merges: impl ExactSizeIterator<Item = (TokenId, TokenId, TokenId)>) -> Self {
+    pub(crate) fn new(merges: impl ExactSizeIterator<Item = (TokenId, TokenId, TokenId)>) -> Self {
         // At most half full, so that a probe for a pair without a merge (the usual one) ends after about one slot.
         let num_slots = (merges.len() * 2 + 1).next_power_of_two();
         let mut table = Self {

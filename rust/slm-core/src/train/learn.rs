@@ -182,7 +182,7 @@ impl<'a> Learner<'a> {
                 } else {
                     let (Tracked { places, .. }, _) = entry.remove();
                     let (left, right) = ids_of(pair);
-                    return Ok(Some(MergePlaces { left, right, places }));
+                    return Ok(Some(MergePlaces { left, right, count, places }));
                 }
             }
             if self.threshold <= self.floor {
@@ -272,7 +272,7 @@ impl<'a> Learner<'a> {
 
     /// Replaces a pair by `produced`, from the first place to the last, and updates the pairs around it.
     pub fn merge(&mut self, merge: MergePlaces, produced: TokenId) {
-        let MergePlaces { left: a, right: b, places } = merge;
+        let MergePlaces { left: a, right: b, places, .. } = merge;
         let (length_of_a, length_of_b) = (self.lengths[a as usize] as usize, self.lengths[b as usize] as usize);
         let num_ids = self.lengths.len().max(produced as usize + 1);
         self.lengths.resize(num_ids, 0);
@@ -393,5 +393,7 @@ pub(super) fn is_length_allowed(bytes: usize, max: usize) -> bool {
 pub(super) struct MergePlaces {
     pub left: TokenId,
     pub right: TokenId,
+    /// How often the pair occurs.
+    pub count: u64,
     places: Range<usize>,
 }

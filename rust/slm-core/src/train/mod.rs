@@ -4,8 +4,10 @@
 //! merge loop), [`passes`] (learning from counts that do not fit into memory) with [`pieces`] and [`sketch`].
 
 mod learn;
+mod memory;
 mod passes;
 mod pieces;
+mod pool;
 mod sketch;
 mod tokens;
 mod words;
@@ -19,7 +21,9 @@ use crate::pretokenize::Pretokenizer;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crate::vocab::Vocab;
 use learn::Learner;
-use passes::{Memory, learn_in_passes};
+use memory::{Memory, TableSize};
+use passes::learn_in_passes;
+use pool::Pool;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokens::Tokens;
@@ -205,30 +209,40 @@ struct Learning<'a> {
 impl<'a> Learning<'a> {
     /// Learns where there is room for it: in memory at once, or from the disk in passes, of which it gives the number.
     fn learn(&self, counts: Counted<'a>) -> Result<(Tokens, u64)> {
-        let memory = self.options.bounds.as_ref().map(|bounds| Memory::new(bounds.memory_bytes, self.options));
-        let sorted = match (counts, memory, self.spill) {
-            (Counted::Sorted(sorted), ..) => *sorted,
-            (Counted::Table(counts), Some(memory), Some(spill)) if !memory.holds_all(&counts) => {
-                SortedCounts::of_table(counts, spill, self.stop)?
+        let bounds = self.options.bounds.as_ref();
+        let memory = bounds.map_or(Memory::UNLIMITED, |bounds| Memory::new(bounds.memory_bytes, self.options));
+        let (pool, is_in_alphabet) = match counts {
+            Counted::Sorted(sorted) => {
+                let is_in_alphabet = *sorted.is_in_alphabet();
+                (Pool::of_counts(sorted, memory.pool_bytes()), is_in_alphabet)
             }
-            (Counted::Table(counts), memory, _) => return Ok((self.learn_at_once(counts, memory)?, 1)),
+            Counted::Table(counts) => {
+                let size = TableSize::new(&counts);
+                if memory.holds_at_once(&counts, &size) {
+                    return Ok((self.learn_at_once(counts, memory, &size.is_in_alphabet)?, 1));
+                }
+                match self.spill {
+                    Some(spill) if !memory.holds_pool(&size) => {
+                        let sorted = Box::new(SortedCounts::of_table(counts, spill, self.stop)?);
+                        (Pool::of_counts(sorted, memory.pool_bytes()), size.is_in_alphabet)
+                    }
+                    _ => (Pool::of_table(&counts), size.is_in_alphabet),
+                }
+            }
         };
-        let memory = memory.unwrap_or(Memory::UNLIMITED);
-        let mut tokens = Tokens::new(self.options, sorted.is_in_alphabet())?;
+        let mut tokens = Tokens::new(self.options, &is_in_alphabet)?;
         self.progress.start(&tokens, self.options);
-        let passes = learn_in_passes(&sorted, &mut tokens, memory, self)?;
+        let passes = learn_in_passes(pool, &mut tokens, memory, self)?;
         Ok((tokens, passes))
     }
 
-    fn learn_at_once(&self, counts: PretokenCounts, memory: Option<Memory>) -> Result<Tokens> {
-        let mut occurs = [false; 256];
-        counts.for_each(|pretoken, _| pretoken.iter().for_each(|&byte| occurs[byte as usize] = true));
-        let mut tokens = Tokens::new(self.options, &occurs)?;
+    fn learn_at_once(&self, counts: PretokenCounts, memory: Memory, is_in_alphabet: &[bool; 256]) -> Result<Tokens> {
+        let mut tokens = Tokens::new(self.options, is_in_alphabet)?;
         self.progress.start(&tokens, self.options);
         let list = PretokenList::<1>::new(&counts);
         drop(counts);
         let words = Words::new(list, |[byte]| tokens.id_of_byte[byte as usize])?;
-        let max_tracked = memory.map_or(usize::MAX, |memory| memory.max_tracked(&words));
+        let max_tracked = memory.max_tracked(&words);
         let lengths = tokens.lengths();
         let mut learner = Learner::new(words, lengths.clone(), lengths, self.options, max_tracked, self.stop);
         self.merge_all(&mut tokens, &mut learner)?;
@@ -240,7 +254,7 @@ impl<'a> Learning<'a> {
         while tokens.vocab.len() < self.options.vocab_size
             && let Some(next) = learner.next_pair()?
         {
-            let produced = tokens.push_merge(next.left, next.right);
+            let produced = tokens.push_merge(next.left, next.right, next.count);
             learner.merge(next, produced);
             self.progress.merges.store(tokens.merges.len() as u64, Ordering::Relaxed);
         }

@@ -8,16 +8,27 @@
 use crate::count::PretokenCounts;
 use crate::error::Result;
 use crate::token::TokenId;
-use crate::train::passes::Memory;
+use crate::train::memory::Memory;
+use crate::train::pool::{read, write};
 use crate::train::sketch::{NUM_STEPS, Sketch, start_of_step, step_of};
 use crate::train::words::{PretokenList, Words};
+use std::hint::black_box;
 
-/// Calls `emit` with every piece of two tokens and more.
+/// Calls `emit` with every piece of two tokens and more. `counts` is work space.
 #[inline]
-pub(super) fn cut(ids: &[TokenId], sketch: &Sketch, threshold: u64, mut emit: impl FnMut(&[TokenId])) {
+pub(super) fn cut(
+    ids: &[TokenId],
+    sketch: &Sketch,
+    threshold: u64,
+    counts: &mut Vec<u32>,
+    mut emit: impl FnMut(&[TokenId]),
+) {
+    // All loads before the first decision, so that none waits for another.
+    counts.clear();
+    counts.extend(ids.windows(2).map(|pair| sketch.at_most(pair[0], pair[1])));
     let mut start = 0;
-    for at in 1..ids.len() {
-        if u64::from(sketch.at_most(ids[at - 1], ids[at])) < threshold {
+    for (at, &count) in (1..).zip(counts.iter()) {
+        if u64::from(count) < threshold {
             if at - start > 1 {
                 emit(&ids[start..at]);
             }
@@ -29,30 +40,30 @@ pub(super) fn cut(ids: &[TokenId], sketch: &Sketch, threshold: u64, mut emit: im
     }
 }
 
-/// Bytes in which each of so many ids can be written.
-pub(super) fn width_of(num_ids: usize) -> usize {
-    match num_ids {
-        0..=0x1_0000 => 2,
-        0x1_0001..=0x100_0000 => 3,
-        _ => 4,
-    }
+/// Pieces are handed on once they have this many bytes.
+const LIST_BYTES: usize = 64 << 10;
+
+/// Pieces whose places in the table are loaded together.
+const PIECES_AHEAD: usize = 32;
+
+/// Pieces one after another, each written as [`write`] does.
+#[derive(Default)]
+pub(super) struct PieceList {
+    bytes: Vec<u8>,
+    lengths_and_counts: Vec<(usize, u64)>,
 }
 
-/// Appends a piece to `bytes`, each token in `width` of them.
-#[inline]
-pub(super) fn write(piece: &[TokenId], width: usize, bytes: &mut Vec<u8>) {
-    for id in piece {
-        bytes.extend_from_slice(&id.to_le_bytes()[..width]);
+impl PieceList {
+    pub fn push(&mut self, piece: &[TokenId], width: usize, count: u64) {
+        let start = self.bytes.len();
+        write(piece, width, &mut self.bytes);
+        self.lengths_and_counts.push((self.bytes.len() - start, count));
     }
-}
 
-fn read(bytes: &[u8], width: usize, ids: &mut Vec<TokenId>) {
-    ids.clear();
-    ids.extend(bytes.chunks_exact(width).map(|bytes| {
-        let mut id = [0; 4];
-        id[..width].copy_from_slice(bytes);
-        TokenId::from_le_bytes(id)
-    }));
+    /// Whether it is time to hand them on.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= LIST_BYTES
+    }
 }
 
 /// The pieces of a pass, within the memory for it as far as the threshold can be raised.
@@ -78,12 +89,29 @@ impl<'a> Pieces<'a> {
         self.threshold
     }
 
-    /// Adds a piece, written as [`write`] does.
-    pub fn add(&mut self, piece: &[u8], count: u64) {
+    /// Adds pieces, written as [`write`] does.
+    pub fn add(&mut self, pieces: &PieceList) {
+        let mut start = 0;
+        for group in pieces.lengths_and_counts.chunks(PIECES_AHEAD) {
+            let mut end = start;
+            black_box(group.iter().fold(0, |all, &(length, _)| {
+                let at = end;
+                end += length;
+                all ^ self.table.touch(&pieces.bytes, at, end)
+            }));
+            for &(length, count) in group {
+                self.add_one(&pieces.bytes, start, start + length, count);
+                start += length;
+            }
+        }
+    }
+
+    #[inline]
+    fn add_one(&mut self, bytes: &[u8], start: usize, end: usize, count: u64) {
         let num_pieces = self.table.len();
-        self.table.add(piece, count);
+        self.table.add_range_times(bytes, start, end, count);
         if self.table.len() > num_pieces {
-            self.num_tokens += piece.len() / self.width;
+            self.num_tokens += (end - start) / self.width;
             while self.threshold < self.max_threshold
                 && (self.table.is_full() || !self.memory.holds(&self.table, self.num_tokens, self.width))
             {
@@ -114,11 +142,11 @@ impl<'a> Pieces<'a> {
         self.threshold = threshold.max(self.threshold + 1).min(self.max_threshold);
         let max_bytes = if self.threshold == self.max_threshold { usize::MAX } else { self.memory.piece_table_bytes() };
         let old = std::mem::replace(&mut self.table, PretokenCounts::within(max_bytes));
-        let (width, mut bytes) = (self.width, Vec::new());
+        let (width, mut bytes, mut counts) = (self.width, Vec::new(), Vec::new());
         self.num_tokens = 0;
         old.for_each(|piece, count| {
             read(piece, width, &mut ids);
-            cut(&ids, self.sketch, self.threshold, |piece| {
+            cut(&ids, self.sketch, self.threshold, &mut counts, |piece| {
                 bytes.clear();
                 write(piece, width, &mut bytes);
                 let num_pieces = self.table.len();
@@ -147,28 +175,17 @@ fn words<const WIDTH: usize>(table: PretokenCounts, id_of: impl Fn([u8; WIDTH]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_of_every_width_are_written_and_read() {
-        for (num_ids, width) in [(1, 2), (0x1_0000, 2), (0x1_0001, 3), (0x100_0000, 3), (0x100_0001, 4)] {
-            assert_eq!(width_of(num_ids), width);
-            let piece = [0, 255, TokenId::try_from(num_ids - 1).unwrap()];
-            let (mut bytes, mut ids) = (Vec::new(), Vec::new());
-            write(&piece, width, &mut bytes);
-            read(&bytes, width, &mut ids);
-            assert_eq!((bytes.len(), &ids[..]), (3 * width, &piece[..]));
-        }
-    }
+    use crate::train::sketch::Adder;
 
     #[test]
     fn pieces_lie_between_rare_pairs_and_have_two_tokens() {
         let sketch = Sketch::new(1 << 20);
         for (left, right, count) in [(1, 2, 5), (2, 3, 1), (3, 4, 1), (4, 5, 7), (5, 6, 5)] {
-            sketch.add(left, right, count);
+            Adder::new(&sketch).add(left, right, count);
         }
         let pieces = |threshold| {
             let mut pieces = Vec::new();
-            cut(&[1, 2, 3, 4, 5, 6], &sketch, threshold, |piece| pieces.push(piece.to_vec()));
+            cut(&[1, 2, 3, 4, 5, 6], &sketch, threshold, &mut Vec::new(), |piece| pieces.push(piece.to_vec()));
             pieces
         };
         assert_eq!(pieces(1), [vec![1, 2, 3, 4, 5, 6]]);

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 pub(super) struct Tokens {
     pub vocab: Vocab,
     pub merges: Merges,
+    /// How often the pair of each merge occurred when it was merged; never rising.
+    pub counts: Vec<u64>,
     /// Ids by byte; `TokenId::MAX` for bytes that do not occur.
     pub id_of_byte: [TokenId; 256],
     /// Ids of special tokens by the bytes that their text stands for in byte-level files. A merge that makes one of them takes
@@ -66,7 +68,7 @@ impl Tokens {
                 token_bytes[id as usize] = vec![byte];
             }
         }
-        Ok(Self { vocab, merges: Merges::default(), id_of_byte, special_ids, token_bytes })
+        Ok(Self { vocab, merges: Merges::default(), counts: Vec::new(), id_of_byte, special_ids, token_bytes })
     }
 
     /// Bytes of each token by id; 0 for special tokens that no merge has made.
@@ -78,8 +80,26 @@ impl Tokens {
         self.token_bytes.iter().map(|bytes| bytes.len() as u32).collect()
     }
 
-    /// Adds the merge of two tokens and gives the id of what it produces.
-    pub fn push_merge(&mut self, left: TokenId, right: TokenId) -> TokenId {
+    /// How often the last merge would occur that makes the vocabulary this large, if counts went on to fall with the rank as they
+    /// do over the second half of the merges so far; 0 where nothing is known.
+    pub fn expected_last_count(&self, vocab_size: usize) -> u64 {
+        let num_merges = self.counts.len();
+        let (Some(&last), true) = (self.counts.last(), num_merges >= 256) else { return 0 };
+        let max_merges = num_merges + vocab_size - self.vocab.len();
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a guess"
+        )]
+        {
+            let exponent = (self.counts[num_merges / 2] as f64 / last as f64).log2();
+            (last as f64 * (num_merges as f64 / max_merges as f64).powf(exponent)) as u64
+        }
+    }
+
+    /// Adds the merge of two tokens that occur together `count` times, and gives the id of what it produces.
+    pub fn push_merge(&mut self, left: TokenId, right: TokenId, count: u64) -> TokenId {
         let bytes = [&self.token_bytes[left as usize][..], &self.token_bytes[right as usize][..]].concat();
         let produced = if let Some(&id) = self.special_ids.get(&bytes) {
             if self.vocab.token(id) == Some(&bytes) {
@@ -93,6 +113,7 @@ impl Tokens {
             id
         };
         self.merges.push(Merge { left, right, produced });
+        self.counts.push(count);
         produced
     }
 }
