@@ -106,9 +106,7 @@ def test_ids_are_those_of_hugging_face(ours: Tokenizer, theirs: tokenizers.Token
 
 
 @given(text=st.text(alphabet="ab 01é\u0301\u0316\u030a\u1100\u1161\u11a8가'\n٣\u212b", max_size=60))
-def test_ids_of_random_text_are_those_of_hugging_face(
-    text: str, ours: Tokenizer, theirs: tokenizers.Tokenizer
-) -> None:
+def test_ids_of_random_text_are_those_of_hugging_face(text: str, ours: Tokenizer, theirs: tokenizers.Tokenizer) -> None:
     assert ours.encode(text).tolist() == hugging_face.encode(theirs, text)
 
 

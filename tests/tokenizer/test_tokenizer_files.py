@@ -127,12 +127,12 @@ def edit(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
                 to={
                     "type": "Sequence",
                     "pretokenizers": [
-                        {"type": "Split", "pattern": {"Regex": r"\w+"}, "behavior": "Isolated", "invert": False},
+                        {"type": "Split", "pattern": {"Regex": r"\b\w+"}, "behavior": "Isolated", "invert": False},
                         {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
                     ],
                 },
             ),
-            r"split pattern `\\w\+` is not supported, it must be that of `gpt2`, `cl100k`, `o200k`, `qwen2`",
+            r"at character 0, `\\b` looks at the text before",
         ),
         (edit("model", "type", to="WordLevel"), "model `WordLevel`"),
         (edit("model", "dropout", to=0.1), "dropout"),

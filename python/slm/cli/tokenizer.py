@@ -8,7 +8,7 @@ import typer
 from slm.cli.nouns import noun_with_commands
 from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
 from slm.cli.tokenizer_encode import decode, encode
-from slm.cli.tokenizer_inspect import inspect
+from slm.cli.tokenizer_inspect import inspect, pattern_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +96,7 @@ def _tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
         typer.echo(json.dumps(plan))
         return
     typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
-    typer.echo(f"learn      {settings.vocab_size:,} tokens, pattern {settings.pattern}")
+    typer.echo(f"learn      {settings.vocab_size:,} tokens, pattern {pattern_in_words(settings)}")
     typer.echo(f"write      {settings.out}")
 
 
@@ -105,7 +105,8 @@ def _summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
     corpus, counts, seconds = record["corpus"], record["counts"], record["seconds"]
     lines = [
         f"tokenizer  {settings.out}",
-        f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges, pattern {tokenizer.pattern}",
+        f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges",
+        f"pattern    {pattern_in_words(settings)}",
         f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
         f"{counts['unique_pretokens']:,} different pretokens",
         f"           {left_out(corpus['skipped'], corpus['replaced_sequences'])}",

@@ -11,6 +11,7 @@ from slm.cli.options import JsonOption
 from slm.cli.tokenizer_encode import TokenizerArgument, decode_utf8, show_tokens
 
 if TYPE_CHECKING:
+    from slm.config.tokenizer import TokenizerConfig
     from slm.tokenizer.inspect import SampleReport, TokenizerReport
     from slm.tokenizer.tokenizer import Tokenizer
 
@@ -68,7 +69,7 @@ def _show_report(report: "TokenizerReport") -> None:
         "tokens": f"{report.vocab_size:,}",
         "merges": f"{report.merges:,}",
         "special tokens": special,
-        "pattern": report.pattern,
+        "pattern": pattern_in_words(report),
         "fingerprint": report.fingerprint,
         "mean length": f"{report.mean_token_bytes:.2f} bytes",
         "parts of characters": f"{report.incomplete_utf8:,} tokens are not whole UTF-8",
@@ -83,6 +84,16 @@ def _show_report(report: "TokenizerReport") -> None:
         console.print("\nlongest tokens", style="bold")
         for token in report.longest:
             console.print(f"{token.id:>8}  {len(token.bytes):>3} bytes  {readable(token.bytes)!r}", markup=False)
+
+
+def pattern_in_words(of: "TokenizerReport | TokenizerConfig") -> str:
+    """The pattern with its options, in one line."""
+    options = [
+        "" if of.digits is None else f"digits {of.digits}",
+        "prefix space" if of.prefix_space else "",
+        of.normalization or "",
+    ]
+    return ", ".join([of.pattern, *filter(None, options)])
 
 
 def _show_lengths(console: Any, tokens_by_length: dict[int, int]) -> None:

@@ -43,7 +43,7 @@ static ORACLES: LazyLock<Vec<(Pretokenizer, Regex)>> = LazyLock::new(|| {
             .replace(r"\w", r"[\p{L}\p{M}\p{Nd}\p{Pc}]")
             .replace(r"\W", r"[^\p{L}\p{M}\p{Nd}\p{Pc}]")
             .replace(r"\p{^Lu}", r"\P{Lu}");
-        (Pretokenizer::of_regex(regex).unwrap(), Regex::new(&theirs).unwrap())
+        (Pretokenizer::of_regex(regex).expect("it can be run"), Regex::new(&theirs).expect("it is a regex"))
     };
     REGEXES.iter().map(|regex| oracle(regex)).collect()
 });
