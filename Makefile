@@ -104,6 +104,14 @@ rust-test: ## Tests of the Rust core
 python-test: ## Tests of the Python package
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
+# About twenty minutes on two cores; `make test` tries the first few hundred. A failure names the command that repeats it.
+FUZZ_CASES ?= 20000
+
+.PHONY: fuzz
+fuzz: ## Training on random corpora: ours, Hugging Face and naive twins must agree
+	$(BIN)/python -m benches.differential --cases $(FUZZ_CASES)
+	SLM_FUZZ_CASES=$(FUZZ_CASES) cargo test -p slm-core --locked --release --test train naive
+
 .PHONY: bench-smoke
 bench-smoke: ## Each bench for a few seconds on data that it makes itself
 	$(BIN)/python -m benches --smoke

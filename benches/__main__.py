@@ -5,7 +5,7 @@ import contextlib
 import importlib
 from pathlib import Path
 
-BENCHES = ("tokenizer_train", "shards")
+BENCHES = ("tokenizer_train", "memory_limit", "shards", "differential")
 
 
 def main() -> None:

@@ -30,25 +30,34 @@ class Measurement:
     """The JSON object that the process wrote on its last line of output."""
 
 
-def measure(code: str, arguments: dict[str, Any], *, threads: int) -> Measurement:
+def measure(
+    code: str,
+    arguments: dict[str, Any],
+    *,
+    threads: int,
+    max_seconds: float = float("inf"),
+) -> Measurement:
     """Run Python code in a fresh interpreter with `arguments` as the dictionary `args`.
 
     Args:
         code: A program; its last line of output must be a JSON object.
         arguments: What the program finds in `args`, through JSON.
         threads: Cores that the process may use; it is pinned to that many.
+        max_seconds: The process is killed after this long.
 
     Returns:
         Time, memory and the program's own result.
 
     Raises:
-        RuntimeError: The program failed; its error output is in the message.
+        RuntimeError: The program failed or took too long; the end of its error output is in the message.
     """
     program = f"import json, sys\nargs = json.loads(sys.argv[1])\n{code}"
     environment = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "RAYON_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "true",
+        # NumPy's library takes address space for every core at its start, and nothing here uses it.
+        "OPENBLAS_NUM_THREADS": "1",
     }
     cores = sorted(os.sched_getaffinity(0))[:threads]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -61,11 +70,17 @@ def measure(code: str, arguments: dict[str, Any], *, threads: int) -> Measuremen
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         anonymous = resident = 0
-        while process.poll() is None:
-            now = [_memory_kib(pid) for pid in _family(process.pid)]
-            anonymous = max(anonymous, sum(pair[0] for pair in now))
-            resident = max(resident, sum(pair[1] for pair in now))
-            time.sleep(_POLL_SECONDS)
+        try:
+            while process.poll() is None:
+                now = [_memory_kib(pid) for pid in _family(process.pid)]
+                anonymous = max(anonymous, sum(pair[0] for pair in now))
+                resident = max(resident, sum(pair[1] for pair in now))
+                if time.perf_counter() - started > max_seconds:
+                    raise RuntimeError(f"not done after {max_seconds:.0f} s, at {anonymous / 1024:.0f} MiB")
+                time.sleep(_POLL_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
         seconds = time.perf_counter() - started
         errors.seek(0)
         output.seek(0)

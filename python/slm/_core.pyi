@@ -31,9 +31,9 @@ class Corpus:
         The files in the order they are read; empty for an iterable.
         """
     @staticmethod
-    def from_iterable(iterable: Any) -> Corpus:
+    def from_iterable(iterable: Any, invalid_utf8: str) -> Corpus:
         """
-        Takes documents from an iterable of `str`.
+        Takes documents from an iterable of `str` and `bytes`.
         """
     @staticmethod
     def from_paths(
@@ -90,6 +90,11 @@ class Tokenizer:
     """
     A byte-level BPE tokenizer.
     """
+    @property
+    def chat_template(self, /) -> str | None:
+        """
+        What puts messages together for a model, in Jinja, if the directory says it.
+        """
     def decode(self, /, ids: numpy.typing.NDArray[numpy.uint32]) -> str:
         """
         The text that ids stand for; what is not UTF-8 in it becomes U+FFFD.
@@ -129,9 +134,15 @@ class Tokenizer:
         The identity of vocabulary, merges, pattern and special tokens.
         """
     @staticmethod
-    def from_json(json: bytes | bytearray, end_of_text: str | None = None, training: str | None = None) -> Tokenizer:
+    def from_json(
+        json: bytes | bytearray,
+        end_of_text: str | None = None,
+        chat_template: str | None = None,
+        training: str | None = None,
+    ) -> Tokenizer:
         """
-        Reads the content of a `tokenizer.json`, with the end-of-text token and `training.json` that its directory gave.
+        Reads the content of a `tokenizer.json`, with the end-of-text token, the chat template and `training.json` that its
+        directory gave.
         """
     @staticmethod
     def load(path: str | PathLike[str]) -> Tokenizer:
@@ -220,8 +231,12 @@ def train_tokenizer(
     vocab_size: SupportsIndex,
     pattern: str,
     special_tokens: SupportsGetItem[int, str],
+    chat_tokens: str | None,
+    reserved_tokens: SupportsIndex,
+    special_tokens_in_text: str,
     min_frequency: SupportsIndex,
     max_token_length: SupportsIndex | None,
+    max_token_bytes: SupportsIndex | None,
     initial_alphabet: bool,
     num_threads: SupportsIndex,
     memory_limit: SupportsIndex,

@@ -109,7 +109,7 @@ def test_the_split_goes_by_the_document_alone(documents: list[str], tokenizer: T
 
 def test_skipped_documents_are_counted(jsonl: Path, documents: list[str], tokenizer: Tokenizer, tmp_path: Path) -> None:
     manifest = build_shards(jsonl, tokenizer, tmp_path / "shards")
-    assert manifest.corpus.skipped == {"empty": 1, "invalid_utf8": 0}
+    assert manifest.corpus.skipped == {"empty": 1, "invalid_utf8": 0, "lone_surrogate": 0, "null": 0}
     assert manifest.corpus.documents == len(documents)
 
 

@@ -31,7 +31,7 @@ _O200K = "|".join(
         r"\s+",
     ]
 )
-_SPLITS = {
+SPLITS = {
     "cl100k": _CL100K,
     "llama3": _CL100K,
     "o200k": _O200K,
@@ -48,7 +48,7 @@ def untrained(pattern: str) -> Tokenizer:
     if pattern == "gpt2":
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     else:
-        split = pre_tokenizers.Split(Regex(_SPLITS[pattern]), behavior="isolated")
+        split = pre_tokenizers.Split(Regex(SPLITS[pattern]), behavior="isolated")
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     tokenizer.decoder = decoders.ByteLevel()

@@ -21,8 +21,9 @@ class CorpusConfig(Config):
     told apart by their content. Relative paths start from the working directory.
     """
 
-    format: Literal["auto", "text", "jsonl"] = "auto"
-    """`text`, `jsonl`, or `auto`: jsonl for names in `.jsonl` or `.ndjson`, also compressed ones, else text."""
+    format: Literal["auto", "text", "jsonl", "parquet"] = "auto"
+    """`text`, `jsonl`, `parquet`, or `auto`: by the name, which ends in `.jsonl`, `.ndjson` (either also compressed) or
+    `.parquet`; else text."""
 
     documents: Literal["file", "line", "separator"] = "file"
     """What one document of a text file is: the `file`, each `line` with its ending, or the text between separators."""
@@ -31,10 +32,16 @@ class CorpusConfig(Config):
     """Text between two documents where `documents` is `separator`; it belongs to neither. None otherwise."""
 
     field: Annotated[str, Field(min_length=1)] = "text"
-    """Key of the text in each object of a jsonl file."""
+    """Key of the text in each object of a jsonl file, or column in a parquet file (`outer.inner` for a nested one).
+
+    A null is a document that is left out and counted.
+    """
 
     invalid_utf8: Literal["error", "replace", "skip"] = "error"
-    """What becomes of bytes that are not UTF-8: an `error`, `replace` by U+FFFD, or `skip` the document; counted."""
+    """What becomes of bytes that are not UTF-8: an `error`, `replace` by U+FFFD, or `skip` the document; counted.
+
+    The same goes for lone surrogates in JSON.
+    """
 
     @model_validator(mode="after")
     def _separator_goes_with_documents(self) -> Self:
@@ -73,11 +80,29 @@ class TokenizerConfig(Config):
     special_tokens: TextTuple = ("<|endoftext|>",)
     """Tokens that no text is split into, with the lowest ids in this order; shards need `<|endoftext|>`."""
 
+    chat_tokens: Literal["chatml"] | None = None
+    """Special tokens for conversations, with ids after `special_tokens`, and their template. None: no such tokens.
+
+    `chatml` is `<|im_start|>` and `<|im_end|>`; `apply_chat_template` of `transformers` uses them.
+    """
+
+    reserved_tokens: Annotated[int, Field(ge=0)] = 0
+    """Special tokens kept for later uses, with ids after all others: `<|reserved_special_token_0|>` and so on."""
+
+    special_tokens_in_text: Literal["text", "split"] = "text"
+    """What the text of a special token is in the corpus: `text` like any other, or a place to `split` at.
+
+    With `split` nothing is learned from it or across it. Hugging Face's `BpeTrainer` takes it as text.
+    """
+
     min_frequency: Annotated[int, Field(ge=0)] = 0
     """Fewest occurrences of a pair that is merged. 0 and 1 merge until the vocabulary is full."""
 
     max_token_length: Annotated[int, Field(ge=1)] | None = None
-    """Longest token, in bytes. None: no limit."""
+    """Hugging Face's rule: merges make tokens of fewer bytes than this, and any of two bytes. None: no limit."""
+
+    max_token_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Most bytes of a token that merges make, without exceptions. None: no limit."""
 
     initial_alphabet: bool = True
     """Whether all 256 bytes are tokens, so that every text can be encoded, or only those of the corpus."""
@@ -117,9 +142,10 @@ class TokenizerConfig(Config):
         repeated = sorted({token for token in self.special_tokens if self.special_tokens.count(token) > 1})
         if repeated:
             raise ValueError(f"`special_tokens` has `{repeated[0]}` more than once")
-        if len(self.special_tokens) + 256 * self.initial_alphabet > self.vocab_size:
+        if len(self.special_tokens) + self.reserved_tokens + 256 * self.initial_alphabet > self.vocab_size:
             raise ValueError(
                 f"`vocab_size` is {self.vocab_size:,}, fewer than the {len(self.special_tokens)} `special_tokens`"
+                + (f", {self.reserved_tokens:,} `reserved_tokens`" if self.reserved_tokens else "")
                 + (" and 256 bytes of `initial_alphabet`" if self.initial_alphabet else "")
             )
         return self

@@ -52,10 +52,11 @@ def build_shards(
         shard_tokens: Ids after which a shard is closed; the document that reaches it still belongs to it.
         documents: What one document of a text file is, as in `train_tokenizer`.
         separator: Text between two documents; only with `documents="separator"`.
-        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
-        field: Key of the text in each object of a JSON lines file.
-        invalid_utf8: What becomes of bytes of a file that are not UTF-8: an `error` naming file and offset, `replace`
-            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted.
+        format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
+        field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
+        invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
+            surrogate in JSON or in a `str` is one such sequence.
         num_threads: Threads that encode; all cores of this process if None.
         progress: Called about twenty times a second from this thread; an exception in it stops the build.
 

@@ -10,18 +10,18 @@ from slm.errors import ConfigError
 PathLike: TypeAlias = str | os.PathLike[str]
 """A path, as text or as an object."""
 
-CorpusLike: TypeAlias = PathLike | list[Any] | tuple[Any, ...] | Iterable[str]
+CorpusLike: TypeAlias = PathLike | list[Any] | tuple[Any, ...] | Iterable[str] | Iterable[bytes] | Iterable[str | bytes]
 """A file, a directory or a glob, `@list.txt` for a file that lists some, `-` for standard input; a list or tuple of
-those; or any other iterable of documents as `str`."""
+those; or any other iterable of documents, as `str` or as `bytes` of UTF-8."""
 
-Format: TypeAlias = Literal["auto", "text", "jsonl"]
+Format: TypeAlias = Literal["auto", "text", "jsonl", "parquet"]
 """What the bytes of a file are; `auto` goes by its name."""
 
 Documents: TypeAlias = Literal["file", "line", "separator"]
 """What one document of a text file is."""
 
 InvalidUtf8: TypeAlias = Literal["error", "replace", "skip"]
-"""What becomes of bytes of a file that are not UTF-8: an error, U+FFFD, or the document is left out."""
+"""What becomes of what is not UTF-8: an error, U+FFFD, or the document is left out."""
 
 
 def open_corpus(
@@ -42,10 +42,11 @@ def open_corpus(
         documents: What one document of a text file is: the `file`, each `line` with its ending, or the text between two
             `separator`s.
         separator: Text between two documents, which belongs to neither; only with `documents="separator"`.
-        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
-        field: Key of the text in each object of a JSON lines file.
-        invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file and offset, `replace` them by
-            U+FFFD as Python's `errors="replace"` does, or `skip` the document.
+        format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
+        field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
+        invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document. A lone surrogate in JSON or in a
+            `str` is one such sequence.
 
     Raises:
         ConfigError: An argument is unknown or at odds with another.
@@ -53,13 +54,29 @@ def open_corpus(
         FileNotFoundError: A path does not exist or a glob matches nothing.
     """
     if isinstance(corpus, bytes | bytearray):
-        raise ConfigError("the corpus is bytes, it must be paths or an iterable of str")
+        raise ConfigError("the corpus is bytes, it must be paths or an iterable of documents")
     if isinstance(corpus, str | os.PathLike):
         paths = [os.fspath(corpus)]
     elif isinstance(corpus, list | tuple):
-        paths = [os.fspath(path) for path in corpus]
+        given: list[Any] = list(corpus)
+        if any(isinstance(path, bytes) for path in given):
+            raise ConfigError(
+                "a list holds paths, and this one has bytes in it\n\nhint: give documents as `iter(documents)`"
+            )
+        paths = [os.fspath(path) for path in given]
     else:
-        return _core.Corpus.from_iterable(corpus)
+        for name, value, default in (
+            ("documents", documents, "file"),
+            ("separator", separator, None),
+            ("format", format, "auto"),
+            ("field", field, "text"),
+        ):
+            if value != default:
+                raise ConfigError(
+                    f"`{name}` is `{value}`, but the corpus is an iterable, whose items are the documents\n\n"
+                    f"hint: leave `{name}` out, or give paths as a list"
+                )
+        return _core.Corpus.from_iterable(corpus, invalid_utf8)
     try:
         return _core.Corpus.from_paths(paths, format, documents, separator, field, invalid_utf8)
     except OSError as error:

@@ -107,6 +107,11 @@ class Tokenizer:
         return self._core.end_of_text_id
 
     @property
+    def chat_template(self) -> str | None:
+        """What puts messages together for a model, in Jinja as `transformers` reads it; None if there is none."""
+        return self._core.chat_template
+
+    @property
     def training(self) -> dict[str, Any] | None:
         """What the tokenizer was made from, with what settings; None if it does not say."""
         return None if self._core.training is None else json.loads(self._core.training)
@@ -238,11 +243,13 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         names = {token_id: content for content, token_id in self.special_tokens.items()}
         end_of_text = None if self.end_of_text_id is None else names[self.end_of_text_id]
-        return _unpickle, (self._core.to_json(), end_of_text, self._core.training)
+        return _unpickle, (self._core.to_json(), end_of_text, self._core.chat_template, self._core.training)
 
 
-def _unpickle(tokenizer_json: bytes, end_of_text: str | None, training: str | None) -> Tokenizer:
-    return Tokenizer(_core.Tokenizer.from_json(tokenizer_json, end_of_text, training))
+def _unpickle(
+    tokenizer_json: bytes, end_of_text: str | None, chat_template: str | None, training: str | None
+) -> Tokenizer:
+    return Tokenizer(_core.Tokenizer.from_json(tokenizer_json, end_of_text, chat_template, training))
 
 
 def _as_ids(ids: IdsLike) -> NDArray[np.uint32]:

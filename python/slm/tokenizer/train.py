@@ -1,12 +1,19 @@
 """Train a tokenizer on a corpus."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 from slm import _core
 from slm.tokenizer.bounds import resolve_bounds
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Normalization, Tokenizer
+
+ChatTokens: TypeAlias = Literal["chatml"]
+"""A known convention for conversations."""
+
+SpecialTokensInText: TypeAlias = Literal["text", "split"]
+"""What the text of a special token in the corpus is: ordinary text, or a place to split at."""
 
 
 def train_tokenizer(
@@ -23,8 +30,12 @@ def train_tokenizer(
     field: str = "text",
     invalid_utf8: InvalidUtf8 = "error",
     special_tokens: Sequence[str] = ("<|endoftext|>",),
+    chat_tokens: ChatTokens | None = None,
+    reserved_tokens: int = 0,
+    special_tokens_in_text: SpecialTokensInText = "text",
     min_frequency: int = 0,
     max_token_length: int | None = None,
+    max_token_bytes: int | None = None,
     initial_alphabet: bool = True,
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
@@ -35,13 +46,13 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Learn a byte-level BPE tokenizer.
 
-    Merges and ids are those of Hugging Face's `BpeTrainer` on the same documents. Special tokens in the corpus are
-    ordinary text. The result does not depend on `num_threads` or `memory_limit`. What does not fit into memory
-    goes to a directory in `spill_dir`, which is removed at the end, and after a kill by the next run there.
+    Merges and ids are those of Hugging Face's `BpeTrainer` on the same documents. The result does not depend on
+    `num_threads` or `memory_limit`. What does not fit into memory goes to a directory in `spill_dir`, which is removed
+    at the end, and after a kill by the next run there.
 
     Args:
-        corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`. Files may be
-            gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
+        corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str` or `bytes`. Files
+            may be gzip, zstd or xz; `@list.txt` names a file that lists paths, `-` is standard input.
         vocab_size: Tokens in all: special tokens, alphabet and merges. Fewer come out if the corpus has no more pairs.
         pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
             name), `qwen2`, or any other regex itself. What is made of letters, digits, `_`, `-` and `.` alone is a
@@ -55,15 +66,23 @@ def train_tokenizer(
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
-        format: `text`, `jsonl`, or `auto` for JSON lines where the name says so.
-        field: Key of the text in each object of a JSON lines file.
-        invalid_utf8: What becomes of bytes of a file that are not UTF-8: an `error` naming file and offset, `replace`
-            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted.
+        format: `text`, `jsonl`, `parquet`, or `auto` to go by the name.
+        field: Key of the text in each object of a JSON lines file, or its column in a Parquet file.
+        invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
+            them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
+            surrogate in JSON or in a `str` is one such sequence.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
             token has such a name, the first one does.
+        chat_tokens: Special tokens for conversations, which follow, with the template for them: `chatml` for
+            `<|im_start|>` and `<|im_end|>`. None: no such tokens.
+        reserved_tokens: How many special tokens for later uses follow: `<|reserved_special_token_0|>` and so on.
+        special_tokens_in_text: What the text of any of these tokens is in the corpus: `text` like any other, as for
+            Hugging Face's `BpeTrainer`, or a place to `split` at, so that nothing is learned from it or across it.
         min_frequency: Fewest occurrences of a pair that is merged; 0 and 1 mean the same.
         max_token_length: Longest token that merging makes, by Hugging Face's rule: fewer bytes than this, and pairs of
             two bytes always. None: no limit.
+        max_token_bytes: Longest token that merging makes, in bytes, without exceptions: 1 makes no merges at all. None:
+            no limit.
         initial_alphabet: Whether all 256 bytes are tokens, so that every text can be encoded.
         num_threads: Threads that count; all cores of this process if None.
         memory_limit: Memory for counting and merging, in bytes or as text such as `256MiB` or `1GiB`; 64 MiB at least.
@@ -105,8 +124,12 @@ def train_tokenizer(
         prefix_space=prefix_space,
         normalization=normalization,
         special_tokens=list(special_tokens),
+        chat_tokens=chat_tokens,
+        reserved_tokens=reserved_tokens,
+        special_tokens_in_text=special_tokens_in_text,
         min_frequency=min_frequency,
         max_token_length=max_token_length,
+        max_token_bytes=max_token_bytes,
         initial_alphabet=initial_alphabet,
         num_threads=num_threads or default_num_threads(),
         memory_limit=bounds.memory_limit,

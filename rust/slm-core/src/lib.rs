@@ -10,7 +10,9 @@ pub mod corpus;
 pub mod pretokenize;
 
 pub mod byte_chars;
+pub mod chat;
 pub mod merges;
+pub mod special_tokens;
 pub mod token;
 pub mod vocab;
 

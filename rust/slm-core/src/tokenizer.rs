@@ -41,6 +41,8 @@ pub struct Parts {
     pub ignore_merges: bool,
     /// The special token that ends a document; `None` looks for one of the usual names.
     pub end_of_text: Option<String>,
+    /// What puts messages together for a model, in Jinja; kept, never run.
+    pub chat_template: Option<String>,
     /// `training.json`, word for word.
     pub training: Option<String>,
     /// The post-processor of a `tokenizer.json` that another program wrote; kept, never run.

@@ -1,16 +1,23 @@
 //! Reading a corpus: documents, batches, archives, and what bad input gets.
 
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 use slm_core::corpus::{
-    Anchor, Batch, Corpus, CorpusSpec, Documents, Format, InvalidUtf8, ReadSummary, Reading, Source, read_batches,
-    read_batches_from,
+    Anchor, Batch, Corpus, CorpusSpec, Documents, Format, InvalidUtf8, RawDocument, ReadSummary, Reading, Skipped,
+    Source, read_batches, read_batches_from,
 };
 use slm_core::error::{Error, Result};
 use slm_core::pretokenize::{Pattern, Pretokenizer};
 use slm_core::progress::Stop;
+use slm_core::special_tokens::SpecialTokenFinder;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 fn read(source: Source<'_>, pattern: Pattern) -> Result<(Vec<Batch>, ReadSummary)> {
@@ -105,6 +112,95 @@ fn documents_under(
     Ok((documents(&batches), summary))
 }
 
+/// A Parquet file with the columns `id`, `text` and `meta.note`, a few rows to a group.
+fn table(texts: &[Option<&[u8]>], compression: Compression) -> Vec<u8> {
+    let schema =
+        "message m { required int64 id; optional binary text (UTF8); required group meta { required binary note; } }";
+    let schema = Arc::new(parse_message_type(schema).expect("a schema"));
+    let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).expect("a writer");
+    for texts in texts.chunks(100) {
+        let ids: Vec<i64> = texts.iter().map(|_| 7).collect();
+        let levels: Vec<i16> = texts.iter().map(|text| i16::from(text.is_some())).collect();
+        let values: Vec<ByteArray> = texts.iter().flatten().map(|text| text.to_vec().into()).collect();
+        let notes: Vec<ByteArray> = texts.iter().map(|_| "note".into()).collect();
+        let mut group = writer.next_row_group().expect("a group");
+        let mut column = group.next_column().expect("a column").expect("the first");
+        column.typed::<Int64Type>().write_batch(&ids, None, None).expect("in memory");
+        column.close().expect("in memory");
+        for (values, levels) in [(values, Some(&levels[..])), (notes, None)] {
+            let mut column = group.next_column().expect("a column").expect("two more");
+            column.typed::<ByteArrayType>().write_batch(&values, levels, None).expect("in memory");
+            column.close().expect("in memory");
+        }
+        group.close().expect("in memory");
+    }
+    writer.into_inner().expect("in memory")
+}
+
+#[test]
+fn a_row_of_parquet_is_one_document() {
+    let texts: Vec<String> = (0..1000).map(|number| format!("text {} …", number % 300)).collect();
+    let mut rows: Vec<Option<&[u8]>> = texts.iter().map(|text| Some(text.as_bytes())).collect();
+    rows[500] = None;
+    let expected = [&texts[..500], &texts[501..]].concat();
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::LZ4_RAW,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::ZSTD(ZstdLevel::default()),
+    ] {
+        assert_eq!(documents_of("a.parquet", &table(&rows, compression), Documents::File).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_column_of_parquet_can_be_chosen_and_the_choice_is_told() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    fs::write(&path, table(&[Some(b"one"), None], Compression::SNAPPY)).unwrap();
+    let of = |field: &str| {
+        let corpus = Corpus::open(&CorpusSpec { field: field.to_owned(), ..spec(&path, Documents::File) })?;
+        read((&corpus).into(), Pattern::Gpt2).map(|(batches, summary)| (documents(&batches), summary.skipped.null))
+    };
+    assert_eq!(of("text").unwrap(), (vec!["one".to_owned()], 1));
+    assert_eq!(of("meta.note").unwrap(), (vec!["note".to_owned(); 2], 0));
+    for (field, problem) in [("body", "column `body` is not there"), ("id", "column `id` is not a column of text")] {
+        let error = of(field).unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains("this file has `text`, `meta.note`"), "{error}");
+    }
+}
+
+#[test]
+fn parquet_that_is_cut_off_or_damaged_is_named() {
+    let whole = table(&[Some(&b"text ".repeat(1000)[..])], Compression::ZSTD(ZstdLevel::default()));
+    for kept in [0, 3, whole.len() / 2, whole.len() - 1] {
+        let error = error_of("a.parquet", &whole[..kept], Documents::File);
+        assert!(error.contains("a.parquet` cannot be read as Parquet at row 0: "), "{error}");
+    }
+    for at in (0..whole.len()).step_by(3) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x55;
+        // Not every byte is used, but none may end the process.
+        if let Err(error) = documents_of("a.parquet", &damaged, Documents::File) {
+            assert!(matches!(error, Error::Data(_)), "{error}");
+        }
+    }
+}
+
+#[test]
+fn rows_of_parquet_that_are_not_utf8_follow_the_policy() {
+    let rows: [Option<&[u8]>; 3] = [Some(b"one"), Some(b"t\xFFwo"), Some(b"three")];
+    let content = table(&rows, Compression::SNAPPY);
+    let error = error_of("a.parquet", &content, Documents::File);
+    assert!(error.contains("a.parquet` is not UTF-8: byte 0xFF at offset 1 of column `text` in row 1 "), "{error}");
+    let (documents, summary) = documents_under(InvalidUtf8::Skip, "a.parquet", &content, Documents::File).unwrap();
+    assert_eq!((documents, summary.skipped.invalid_utf8), (vec!["one".to_owned(), "three".to_owned()], 1));
+    let (documents, summary) = documents_under(InvalidUtf8::Replace, "a.parquet", &content, Documents::File).unwrap();
+    assert_eq!((documents[1].as_str(), summary.replaced_sequences), ("t\u{FFFD}wo", 1));
+}
+
 #[test]
 fn a_file_is_one_document() {
     assert_eq!(
@@ -153,13 +249,28 @@ fn a_field_and_a_format_can_be_chosen() {
 #[test]
 fn bad_json_lines_are_named_by_file_and_line() {
     let place = "a.jsonl`:2: ";
+    let deep = format!("{{\"n\": {}", "[".repeat(200));
     for (line, complaint) in [
-        ("{\"text\": \"one\"", "EOF while parsing an object, at column 14"),
-        ("{\"text\": 1}", "field `text`: invalid type: integer `1`, expected a string"),
-        ("{\"text\": null}", "field `text`: invalid type: null, expected a string"),
-        ("{\"body\": \"one\"}", "there is no field `text`"),
-        ("[1]", "invalid type: sequence, expected a JSON object"),
-        ("{\"text\": \"one\"} x", "trailing characters"),
+        ("{\"text\": \"one\"", "the line ends inside its object, at column 15"),
+        ("{\"text\": \"one", "the line ends inside a string, at column 14"),
+        ("{\"text\": \"one\\u00", "the line ends inside a string, at column 18"),
+        ("{\"text\": 1}", "field `text` is a number, it must be a string or null, at column 10"),
+        ("{\"text\": {}}", "field `text` is an object, it must be a string or null, at column 10"),
+        ("{\"body\": \"one\"}", "there is no field `text`, at column 15"),
+        ("{}", "there is no field `text`, at column 2"),
+        ("{\"text\": \"a\", \"text\": \"b\"}", "field `text` comes twice, at column 16"),
+        ("[1]", "'[' where a JSON object must be, at column 1"),
+        ("{\"text\": \"one\"} x", "'x' where the end of the line must be, at column 17"),
+        ("{\"text\": \"a\tb\"}", "'\\t' where an escape such as `\\n` or `\\u0000` must be, at column 12"),
+        ("{\"text\": \"\\x\"}", "'x' where one of `\"\\/bfnrtu` behind a `\\` must be, at column 12"),
+        ("{\"n\": 01, \"text\": \"\"}", "'1' where `,` or `}` must be, at column 8"),
+        ("{\"n\": -, \"text\": \"\"}", "',' where a digit must be, at column 8"),
+        ("{\"n\": [1 2]}", "'2' where `,` or `]` must be, at column 10"),
+        ("{\"n\": nuln}", "'n' where `true`, `false` or `null` must be, at column 10"),
+        ("{\"n\" 1}", "'1' where `:` must be, at column 6"),
+        ("{n: 1}", "'n' where a key must be, at column 2"),
+        ("{\"n\": …}", "'…' where a value must be, at column 7"),
+        (deep.as_str(), "more than 128 arrays and objects in one another, at column 134"),
     ] {
         let error = error_of("a.jsonl", format!("{{\"text\": \"fine\"}}\n{line}\n").as_bytes(), Documents::File);
         assert!(error.contains(place) && error.contains(complaint) && error.contains("hint: "), "{error}");
@@ -237,7 +348,7 @@ fn a_document_that_is_not_utf8_is_skipped_and_counted_and_the_others_stay() {
             .concat();
     let (documents, summary) = documents_under(InvalidUtf8::Skip, "a", &lines, Documents::Line).unwrap();
     assert!(documents == ["one\n", &format!("{long}\n"), "\n"]);
-    assert_eq!((summary.documents, summary.invalid_documents, summary.empty_documents), (3, 3, 0));
+    assert_eq!((summary.documents, summary.skipped.invalid_utf8, summary.skipped.empty), (3, 3, 0));
     let archive = xz(&lines);
     assert!(documents_under(InvalidUtf8::Skip, "a.xz", &archive, Documents::Line).unwrap().0 == documents);
 
@@ -245,7 +356,7 @@ fn a_document_that_is_not_utf8_is_skipped_and_counted_and_the_others_stay() {
         [b"one|t\xFF\xFEwo|||", long.as_bytes(), b"|", long.as_bytes(), b"\xFF", long.as_bytes(), b"|five||six"]
             .concat();
     let (documents, summary) = documents_under(InvalidUtf8::Skip, "a", &parts, separated_by("||")).unwrap();
-    assert_eq!((documents, summary.invalid_documents), (vec!["six".to_owned()], 2));
+    assert_eq!((documents, summary.skipped.invalid_utf8), (vec!["six".to_owned()], 2));
 }
 
 #[test]
@@ -253,17 +364,20 @@ fn separators_and_json_lines_skip_too() {
     let parts = b"one|t\xFF\xFEwo||three\xC3|five|";
     let (documents, summary) = documents_under(InvalidUtf8::Skip, "a", parts, separated_by("|")).unwrap();
     assert_eq!(documents, ["one", "five"]);
-    assert_eq!((summary.invalid_documents, summary.empty_documents), (2, 1));
+    assert_eq!((summary.skipped.invalid_utf8, summary.skipped.empty), (2, 1));
     let lines = b"{\"text\": \"one\"}\n{\"text\": \"t\xFFwo\"}\n\xFF\n\n{\"text\": \"three\"}\n\xFE";
     let (documents, summary) = documents_under(InvalidUtf8::Skip, "a.jsonl", lines, Documents::File).unwrap();
     assert_eq!(documents, ["one", "three"]);
-    assert_eq!(summary.invalid_documents, 3);
+    assert_eq!(summary.skipped.invalid_utf8, 3);
 }
 
 #[test]
 fn all_documents_skipped_is_a_corpus_without_text() {
     let error = documents_under(InvalidUtf8::Skip, "a", b"\xFF", Documents::File).unwrap_err().to_string();
-    assert!(error.contains("0 documents that are empty, 1 that are not UTF-8"), "{error}");
+    assert!(
+        error.contains("1 files, in which 0 documents are empty, 0 are null, 1 are not UTF-8, 0 have lone surrogates"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -345,6 +459,87 @@ fn a_corpus_without_text_is_an_error() {
 }
 
 #[test]
+fn a_null_in_json_lines_is_left_out_and_counted() {
+    let lines = b"{\"text\": null}\n{\"id\": null, \"text\": \"one\"}\n{\"text\":null , \"id\": 1}\n{\"text\": \"\"}\n";
+    for policy in [InvalidUtf8::Error, InvalidUtf8::Replace, InvalidUtf8::Skip] {
+        let (documents, summary) = documents_under(policy, "a.jsonl", lines, Documents::File).unwrap();
+        assert_eq!(documents, ["one"]);
+        assert_eq!(summary.skipped, Skipped { empty: 1, null: 2, ..Skipped::default() });
+    }
+}
+
+#[test]
+fn a_json_line_longer_than_what_is_held_back_is_skipped_for_what_is_at_its_end() {
+    let long = "long text ".repeat(500_000);
+    for (end, reason) in [
+        (&b"\xC3("[..], Skipped { invalid_utf8: 1, ..Skipped::default() }),
+        (b"\\ud800", Skipped { lone_surrogate: 1, ..Skipped::default() }),
+    ] {
+        let lines = [b"{\"text\": \"", long.as_bytes(), end, b"\"}\n{\"text\": \"", long.as_bytes(), b"\"}\n"].concat();
+        let (documents, summary) = documents_under(InvalidUtf8::Skip, "a.jsonl", &lines, Documents::File).unwrap();
+        assert!(documents == [long.as_str()]);
+        assert_eq!(summary.skipped, reason);
+    }
+}
+
+fn of_raw(documents: &[RawDocument], invalid_utf8: InvalidUtf8) -> Result<(Vec<String>, ReadSummary)> {
+    let mut left = Some(documents.to_vec());
+    let next = Box::new(move || Ok(left.take()));
+    let (batches, summary) = read(Source::Raw { next, invalid_utf8 }, Pattern::Gpt2)?;
+    Ok((self::documents(&batches), summary))
+}
+
+#[test]
+fn documents_in_memory_that_are_not_text_follow_the_policy() {
+    // Two surrogates, one after the other, and the beginning of a character at the end.
+    let text = RawDocument::Text("é\u{8a9e}".bytes().chain(*b"\xED\xA0\xBD\xED\xB8\x80!").collect());
+    let bytes = RawDocument::Bytes(b"a\xFFb\xE8\xAA".to_vec());
+    let fine = RawDocument::Bytes(b"fine".to_vec());
+    let error = of_raw(&[fine.clone(), text.clone()], InvalidUtf8::Error).unwrap_err().to_string();
+    assert!(error.starts_with("document 1 of the iterable has a lone surrogate at index 2"), "{error}");
+    let error = of_raw(&[fine.clone(), fine.clone(), bytes.clone()], InvalidUtf8::Error).unwrap_err().to_string();
+    assert!(error.starts_with("document 2 of the iterable is not UTF-8: byte 0xFF at offset 1 "), "{error}");
+    let all = [text, fine, bytes];
+    let (documents, summary) = of_raw(&all, InvalidUtf8::Replace).unwrap();
+    assert_eq!(documents, ["é\u{8a9e}\u{FFFD}\u{FFFD}!", "fine", "a\u{FFFD}b\u{FFFD}"]);
+    assert_eq!((summary.replaced_sequences, summary.skipped), (4, Skipped::default()));
+    let (documents, summary) = of_raw(&all, InvalidUtf8::Skip).unwrap();
+    assert_eq!(documents, ["fine"]);
+    assert_eq!(summary.skipped, Skipped { invalid_utf8: 1, lone_surrogate: 1, ..Skipped::default() });
+}
+
+/// The text between special tokens, one string a span; `documents` are in memory, and so are their borders.
+fn texts_between(documents: &[String], special_tokens: &[String]) -> (Vec<String>, ReadSummary) {
+    let mut left = Some(documents.to_vec());
+    let source = Source::Memory(Box::new(move || Ok(left.take())));
+    let special_tokens = SpecialTokenFinder::new(special_tokens).expect("none is empty").expect("there are some");
+    let (batches, summary) =
+        read(Source::SplitAt { special_tokens, source: Box::new(source) }, Pattern::Gpt2).expect("it is text");
+    let spans = batches.iter().flat_map(|batch| batch.spans.iter().map(|&span| batch.str(span).to_owned()));
+    (spans.collect(), summary)
+}
+
+#[test]
+fn documents_are_cut_where_special_tokens_are_kept_out_and_read_as_the_same() {
+    let special_tokens = ["<|a|>".to_owned(), "<|a|>!".to_owned()];
+    let documents = ["one <|a|>!two<|a|><|a|>", "<|a|>", "", "plain", "<|a"].map(str::to_owned);
+    let (spans, summary) = texts_between(&documents, &special_tokens);
+    assert_eq!(spans, ["one ", "two", "plain", "<|a"]);
+    let mut left = Some(documents.to_vec());
+    let whole = read(Source::Memory(Box::new(move || Ok(left.take()))), Pattern::Gpt2).unwrap().1;
+    assert_eq!(summary, whole);
+}
+
+#[test]
+fn special_tokens_are_found_across_pieces_and_batches() {
+    // No text has a safe cut, so only special tokens end spans; one lies across the end of the first piece of 256 KiB.
+    let long = "x".repeat((256 << 10) - 2);
+    let document = format!("{long}<|a|>{}", format!("{long}<|a|>").repeat(9));
+    let (spans, _) = texts_between(&[document.clone(), document], &["<|a|>".to_owned()]);
+    assert!(spans.len() == 20 && spans.iter().all(|span| *span == long), "{}", spans.len());
+}
+
+#[test]
 fn empty_documents_are_counted() {
     let source = Source::Memory(Box::new({
         let mut batches = vec![vec!["one".to_owned()], vec![String::new(), "two".to_owned()], vec![]];
@@ -352,7 +547,7 @@ fn empty_documents_are_counted() {
     }));
     let (batches, summary) = read(source, Pattern::Gpt2).unwrap();
     assert_eq!(documents(&batches), ["two", "one"]);
-    assert_eq!((summary.documents, summary.empty_documents, summary.files), (2, 1, 0));
+    assert_eq!((summary.documents, summary.skipped.empty, summary.files), (2, 1, 0));
 }
 
 #[test]
@@ -431,7 +626,7 @@ proptest! {
         match documents_under(InvalidUtf8::Skip, "a", &content, Documents::Line) {
             Ok((documents, summary)) => {
                 prop_assert_eq!(documents, expected.clone());
-                prop_assert_eq!(summary.invalid_documents, (lines.len() - expected.len()) as u64);
+                prop_assert_eq!(summary.skipped.invalid_utf8, (lines.len() - expected.len()) as u64);
             }
             Err(error) => prop_assert!(expected.is_empty(), "{error}"),
         }

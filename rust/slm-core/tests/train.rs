@@ -6,7 +6,7 @@ use slm_core::byte_chars::{bytes_in_char_order, bytes_of_chars};
 use slm_core::corpus::Source;
 use slm_core::count::{Bounds, PretokenCounts};
 use slm_core::error::Error;
-use slm_core::pretokenize::Pattern;
+use slm_core::pretokenize::{Pattern, Pretokenizer};
 use slm_core::train::{TrainOptions, train, train_on_counts};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -49,6 +49,7 @@ fn naive(counts: &Counts, options: &TrainOptions) -> (Vec<(u32, u32, u32)>, usiz
             }
         }
         pairs.retain(|_, (_, bytes)| bytes.len() == 2 || options.max_token_length.is_none_or(|max| bytes.len() < max));
+        pairs.retain(|_, (_, bytes)| options.max_token_bytes.is_none_or(|max| bytes.len() <= max));
         // The first of the highest, in the order of pairs.
         let Some((&(left, right), (count, bytes))) = pairs.iter().rev().max_by_key(|(_, (count, _))| *count) else {
             break;
@@ -89,6 +90,11 @@ fn counts(pretokens: &[(&str, u64)]) -> Counts {
     pretokens.iter().map(|&(pretoken, count)| (pretoken.as_bytes().to_vec(), count)).collect()
 }
 
+/// How many corpora to try: `usual`, or what `make fuzz` asks for.
+fn num_cases(usual: u32) -> u32 {
+    std::env::var("SLM_FUZZ_CASES").map_or(usual, |number| number.parse().expect("`SLM_FUZZ_CASES` is a number"))
+}
+
 fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
     let pretokens = (1..=4_usize).prop_flat_map(|letters| {
         let letter = prop::sample::select(b"ab c"[..letters].to_vec());
@@ -105,28 +111,31 @@ fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
         pretokens,
         1..120_usize,
         0..=3_u64,
-        prop::option::weighted(0.3, 0..8_usize),
+        (prop::option::weighted(0.3, 0..8_usize), prop::option::weighted(0.2, 0..8_usize)),
         prop::collection::vec(special, 0..4),
         prop::bool::weighted(0.2),
     )
-        .prop_map(|(counts, merges, min_frequency, max_token_length, special_tokens, initial_alphabet)| {
-            let alphabet = if initial_alphabet { 256 } else { 4 };
-            let special_tokens: Vec<String> = special_tokens.into_iter().map(str::to_owned).collect();
-            let vocab_size = alphabet + special_tokens.len() + merges;
-            let options = TrainOptions {
-                vocab_size,
-                min_frequency,
-                max_token_length,
-                special_tokens,
-                initial_alphabet,
-                ..TrainOptions::default()
-            };
-            (counts, options)
-        })
+        .prop_map(
+            |(counts, merges, min_frequency, (max_token_length, max_token_bytes), special_tokens, initial_alphabet)| {
+                let alphabet = if initial_alphabet { 256 } else { 4 };
+                let special_tokens: Vec<String> = special_tokens.into_iter().map(str::to_owned).collect();
+                let vocab_size = alphabet + special_tokens.len() + merges;
+                let options = TrainOptions {
+                    vocab_size,
+                    min_frequency,
+                    max_token_length,
+                    max_token_bytes,
+                    special_tokens,
+                    initial_alphabet,
+                    ..TrainOptions::default()
+                };
+                (counts, options)
+            },
+        )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(num_cases(3000)))]
 
     #[test]
     fn training_equals_the_naive_trainer((counts, options) in small_corpora()) {
@@ -135,7 +144,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(num_cases(1000)))]
 
     #[test]
     fn training_equals_the_naive_trainer_within_any_memory(
@@ -145,6 +154,45 @@ proptest! {
         let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
         let bounded = TrainOptions { bounds: Some(bounds), num_threads, ..options.clone() };
         prop_assert_eq!(learn(&counts, &bounded), naive(&counts, &options));
+        prop_assert_eq!(std::fs::read_dir(spill_dir.path()).expect("it is there").count(), 0);
+    }
+}
+
+/// Documents of few letters, most of which hold pretokens that occur nowhere else.
+fn small_documents() -> impl Strategy<Value = Vec<String>> {
+    let word = prop_oneof![
+        3 => "[ab]{1,6}",
+        2 => "[a-e]{1,12}",
+        1 => "a{1,40}",
+        1 => "[日本語🫨é]{1,8}",
+        1 => "[0-9 \n'.]{1,5}",
+    ];
+    let document = prop::collection::vec(word, 0..60).prop_map(|words| words.join(" "));
+    prop::collection::vec(document, 1..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(num_cases(300)))]
+
+    #[test]
+    fn documents_give_the_merges_of_the_naive_trainer_within_any_memory(
+        documents in small_documents(), memory_bytes in 0..60_000_usize, num_threads in 1..4_usize, merges in 1..80_usize
+    ) {
+        let mut counts = Counts::new();
+        for document in &documents {
+            Pretokenizer::default().for_each_range(document, |start, end| {
+                *counts.entry(document.as_bytes()[start..end].to_vec()).or_default() += 1;
+            });
+        }
+        prop_assume!(!counts.is_empty());
+        let spill_dir = tempfile::tempdir().expect("it is made");
+        let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
+        let bounded = TrainOptions { bounds: Some(bounds), num_threads, ..options(40 + merges) };
+        let mut left = Some(documents);
+        let source = Source::Memory(Box::new(move || Ok(left.take())));
+        let trained = train(source, &bounded, &mut |_| ControlFlow::Continue(())).expect("it trains");
+        let found: Vec<_> = trained.merges.into_iter().map(|merge| (merge.left, merge.right, merge.produced)).collect();
+        prop_assert_eq!((found, trained.vocab.len()), naive(&counts, &bounded));
         prop_assert_eq!(std::fs::read_dir(spill_dir.path()).expect("it is there").count(), 0);
     }
 }
@@ -237,6 +285,22 @@ fn max_token_length_leaves_pairs_of_bytes_alone() {
         let (merges, _) = learn(&counts(&[("abcd", 2)]), &TrainOptions { max_token_length: Some(max), ..options(100) });
         assert_eq!(merges, [(0, 1, 4), (2, 3, 5)], "{max}");
     }
+}
+
+#[test]
+fn max_token_bytes_has_no_exceptions() {
+    for (max, expected) in [
+        (1, vec![]),
+        (2, vec![(0, 1, 3)]),
+        (3, vec![(0, 1, 3), (3, 2, 4)]),
+        (4, vec![(0, 1, 3), (3, 2, 4)]),
+        (6, vec![(0, 1, 3), (3, 2, 4), (4, 4, 5)]),
+    ] {
+        let options = TrainOptions { max_token_bytes: Some(max), ..options(100) };
+        assert_eq!(learn(&counts(&[("abcabc", 2)]), &options).0, expected, "{max}");
+    }
+    let both = TrainOptions { max_token_bytes: Some(1), max_token_length: Some(9), ..options(100) };
+    assert_eq!(learn(&counts(&[("abcabc", 2)]), &both).0, []);
 }
 
 #[test]

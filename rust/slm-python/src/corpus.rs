@@ -1,10 +1,10 @@
-//! Corpora from Python: paths, or any iterable of `str`.
+//! Corpora from Python: paths, or any iterable of `str` and `bytes`.
 
-use crate::error::{guarded, utf8};
+use crate::error::guarded;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyString};
-use slm_core::corpus::{self, CorpusSpec, Documents, Format, InvalidUtf8, NextDocuments, Source};
+use pyo3::types::{PyBytes, PyIterator, PyString};
+use slm_core::corpus::{self, CorpusSpec, Documents, Format, InvalidUtf8, NextRawDocuments, RawDocument, Source};
 use slm_core::error::{Error, Result};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ pub struct Corpus(Kind);
 
 enum Kind {
     Files { corpus: corpus::Corpus, spec: CorpusSpec },
-    Iterable(Py<PyAny>),
+    Iterable { iterable: Py<PyAny>, invalid_utf8: InvalidUtf8 },
 }
 
 #[pymethods]
@@ -39,7 +39,8 @@ impl Corpus {
                 "auto" => Format::Auto,
                 "text" => Format::Text,
                 "jsonl" => Format::Jsonl,
-                other => return Err(unknown("format", other, "`auto`, `text` or `jsonl`")),
+                "parquet" => Format::Parquet,
+                other => return Err(unknown("format", other, "`auto`, `text`, `jsonl` or `parquet`")),
             };
             let documents = match (documents, separator) {
                 ("file", None) => Documents::File,
@@ -55,21 +56,17 @@ impl Corpus {
                 }
                 (other, _) => return Err(unknown("documents", other, "`file`, `line` or `separator`")),
             };
-            let invalid_utf8 = match invalid_utf8 {
-                "error" => InvalidUtf8::Error,
-                "replace" => InvalidUtf8::Replace,
-                "skip" => InvalidUtf8::Skip,
-                other => return Err(unknown("invalid_utf8", other, "`error`, `replace` or `skip`")),
-            };
+            let invalid_utf8 = parse_invalid_utf8(invalid_utf8)?;
             let spec = CorpusSpec { paths, format, documents, field, invalid_utf8 };
             Ok(Self(Kind::Files { corpus: corpus::Corpus::open(&spec)?, spec }))
         })
     }
 
-    /// Takes documents from an iterable of `str`.
+    /// Takes documents from an iterable of `str` and `bytes`.
     #[staticmethod]
-    fn from_iterable(iterable: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self(Kind::Iterable(iterable.try_iter()?.into_any().unbind())))
+    fn from_iterable(py: Python<'_>, iterable: &Bound<'_, PyAny>, invalid_utf8: &str) -> PyResult<Self> {
+        let invalid_utf8 = guarded(py, || parse_invalid_utf8(invalid_utf8))?;
+        Ok(Self(Kind::Iterable { iterable: iterable.try_iter()?.into_any().unbind(), invalid_utf8 }))
     }
 
     /// The files in the order they are read; empty for an iterable.
@@ -77,7 +74,7 @@ impl Corpus {
     fn files(&self) -> Vec<PathBuf> {
         match &self.0 {
             Kind::Files { corpus, .. } => corpus.files().iter().map(|file| file.path.clone()).collect(),
-            Kind::Iterable(_) => Vec::new(),
+            Kind::Iterable { .. } => Vec::new(),
         }
     }
 
@@ -86,7 +83,7 @@ impl Corpus {
     fn total_bytes(&self) -> u64 {
         match &self.0 {
             Kind::Files { corpus, .. } => corpus.total_bytes(),
-            Kind::Iterable(_) => 0,
+            Kind::Iterable { .. } => 0,
         }
     }
 }
@@ -96,7 +93,7 @@ impl Corpus {
     pub fn spec(&self) -> Option<&CorpusSpec> {
         match &self.0 {
             Kind::Files { spec, .. } => Some(spec),
-            Kind::Iterable(_) => None,
+            Kind::Iterable { .. } => None,
         }
     }
 
@@ -104,9 +101,10 @@ impl Corpus {
     pub fn with_source<T>(&self, py: Python<'_>, work: impl FnOnce(Source<'_>) -> PyResult<T>) -> PyResult<T> {
         match &self.0 {
             Kind::Files { corpus, .. } => work(Source::Files(corpus)),
-            Kind::Iterable(iterable) => {
+            Kind::Iterable { iterable, invalid_utf8 } => {
                 let raised = Arc::new(Mutex::new(None));
-                let outcome = work(Source::Memory(documents_of(iterable.clone_ref(py), Arc::clone(&raised))));
+                let next = documents_of(iterable.clone_ref(py), Arc::clone(&raised));
+                let outcome = work(Source::Raw { next, invalid_utf8: *invalid_utf8 });
                 let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match (outcome, raised) {
                     (Err(_), Some(error)) => Err(error),
@@ -118,9 +116,9 @@ impl Corpus {
 }
 
 /// Draws documents from an iterator on the reader's thread. An exception is left in `raised`, because the core knows of none.
-fn documents_of(iterator: Py<PyAny>, raised: Arc<Mutex<Option<PyErr>>>) -> Box<NextDocuments<'static>> {
+fn documents_of(iterator: Py<PyAny>, raised: Arc<Mutex<Option<PyErr>>>) -> Box<NextRawDocuments<'static>> {
     let mut num_documents = 0_u64;
-    Box::new(move || -> Result<Option<Vec<String>>> {
+    Box::new(move || -> Result<Option<Vec<RawDocument>>> {
         Python::attach(|py| next_chunk(iterator.bind(py), &mut num_documents)).map_err(|error| {
             *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             Error::Interrupted
@@ -128,25 +126,43 @@ fn documents_of(iterator: Py<PyAny>, raised: Arc<Mutex<Option<PyErr>>>) -> Box<N
     })
 }
 
-fn next_chunk(iterator: &Bound<'_, PyAny>, num_documents: &mut u64) -> PyResult<Option<Vec<String>>> {
+fn next_chunk(iterator: &Bound<'_, PyAny>, num_documents: &mut u64) -> PyResult<Option<Vec<RawDocument>>> {
     let mut iterator = iterator.cast::<PyIterator>()?.clone();
     let (mut documents, mut num_bytes) = (Vec::new(), 0);
     while num_bytes < CHUNK_BYTES {
         let Some(document) = iterator.next() else { break };
         let document = document?;
-        let Ok(text) = document.cast::<PyString>() else {
+        let (document, length) = if let Ok(text) = document.cast::<PyString>() {
+            // Text in order is copied once; with lone surrogates Python writes it down first.
+            let bytes = match text.to_str() {
+                Ok(text) => text.as_bytes().to_vec(),
+                Err(_) => text.call_method1("encode", ("utf-8", "surrogatepass"))?.extract()?,
+            };
+            let length = bytes.len();
+            (RawDocument::Text(bytes), length)
+        } else if let Ok(bytes) = document.cast::<PyBytes>() {
+            (RawDocument::Bytes(bytes.as_bytes().to_vec()), bytes.as_bytes().len())
+        } else {
             let kind = document.get_type().name()?;
             return Err(PyTypeError::new_err(format!(
-                "document {num_documents} of the iterable is {kind}, it must be str"
+                "document {num_documents} of the iterable is {kind}, it must be str or bytes"
             )));
         };
-        let text = utf8(text, || format!("document {num_documents} of the iterable"))?;
         // Empty documents count too: an iterable of only those must come to its end.
-        num_bytes += text.len() + 1;
+        num_bytes += length + 1;
         *num_documents += 1;
-        documents.push(text.to_owned());
+        documents.push(document);
     }
     Ok(if documents.is_empty() { None } else { Some(documents) })
+}
+
+fn parse_invalid_utf8(name: &str) -> Result<InvalidUtf8> {
+    match name {
+        "error" => Ok(InvalidUtf8::Error),
+        "replace" => Ok(InvalidUtf8::Replace),
+        "skip" => Ok(InvalidUtf8::Skip),
+        other => Err(unknown("invalid_utf8", other, "`error`, `replace` or `skip`")),
+    }
 }
 
 fn unknown(name: &str, value: &str, allowed: &str) -> Error {

@@ -31,16 +31,18 @@ impl Tokenizer {
         interruptible(py, None, |_| tokenizer_file::load(&path)).map(Self)
     }
 
-    /// Reads the content of a `tokenizer.json`, with the end-of-text token and `training.json` that its directory gave.
+    /// Reads the content of a `tokenizer.json`, with the end-of-text token, the chat template and `training.json` that its
+    /// directory gave.
     #[staticmethod]
-    #[pyo3(signature = (json, end_of_text=None, training=None))]
+    #[pyo3(signature = (json, end_of_text=None, chat_template=None, training=None))]
     fn from_json(
         py: Python<'_>,
         json: PyBackedBytes,
         end_of_text: Option<String>,
+        chat_template: Option<String>,
         training: Option<String>,
     ) -> PyResult<Self> {
-        interruptible(py, None, |_| tokenizer_file::from_json(&json, end_of_text, training)).map(Self)
+        interruptible(py, None, |_| tokenizer_file::from_json(&json, end_of_text, chat_template, training)).map(Self)
     }
 
     /// The content of `tokenizer.json`.
@@ -200,6 +202,12 @@ impl Tokenizer {
     #[getter]
     fn end_of_text_id(&self) -> Option<TokenId> {
         self.0.end_of_text_id()
+    }
+
+    /// What puts messages together for a model, in Jinja, if the directory says it.
+    #[getter]
+    fn chat_template(&self) -> Option<&str> {
+        self.0.parts().chat_template.as_deref()
     }
 
     /// The content of `training.json`, if there is one.

@@ -16,7 +16,8 @@ use std::path::PathBuf;
 /// Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, *, vocab_size, pattern, digits, prefix_space, normalization, special_tokens, min_frequency, max_token_length,
+    corpus, *, vocab_size, pattern, digits, prefix_space, normalization, special_tokens, chat_tokens, reserved_tokens,
+    special_tokens_in_text, min_frequency, max_token_length, max_token_bytes,
     initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
@@ -29,8 +30,12 @@ pub fn train_tokenizer(
     prefix_space: bool,
     normalization: Option<&str>,
     special_tokens: Vec<String>,
+    chat_tokens: Option<&str>,
+    reserved_tokens: usize,
+    special_tokens_in_text: &str,
     min_frequency: u64,
     max_token_length: Option<usize>,
+    max_token_bytes: Option<usize>,
     initial_alphabet: bool,
     num_threads: usize,
     memory_limit: u64,
@@ -48,7 +53,11 @@ pub fn train_tokenizer(
         pretokenizer,
         min_frequency,
         max_token_length,
+        max_token_bytes,
         special_tokens,
+        chat_tokens: guarded(py, || chat_tokens.map(str::parse).transpose())?,
+        reserved_tokens,
+        special_tokens_in_text: guarded(py, || special_tokens_in_text.parse())?,
         initial_alphabet,
         num_threads,
         bounds: Some(bounds),

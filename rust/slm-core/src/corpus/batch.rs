@@ -3,12 +3,15 @@
 use crate::corpus::decompress::Bytes;
 use crate::corpus::documents::{self, Sink};
 use crate::corpus::fingerprint::TextHasher;
+use crate::corpus::memory::{push_in_pieces, read_raw};
 use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
+use crate::corpus::summary::{ReadSummary, SkipReason};
 use crate::corpus::utf8::Utf8Pieces;
-use crate::corpus::{Corpus, CorpusFile, Documents, InvalidUtf8, PIECE_BYTES, Source, floor_char_boundary};
+use crate::corpus::{Corpus, CorpusFile, Documents, Format, InvalidUtf8, PIECE_BYTES, Source, json_lines, parquet};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
+use crate::special_tokens::{Part, SpecialTokenReader};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -25,6 +28,8 @@ pub struct Span {
     pub end: usize,
     /// Whether the document starts here, and not in a batch before.
     pub begins_document: bool,
+    /// Whether nothing that is split comes before it: it begins the document, or a special token was here.
+    pub begins_text: bool,
     /// Whether the document ends here, and does not go on in the next batch.
     pub ends_document: bool,
 }
@@ -36,7 +41,7 @@ pub struct Batch {
     pub index: u64,
     /// The text of all spans, one after another.
     pub text: String,
-    /// The documents in `text`, in order; none is empty.
+    /// The documents in `text`, in order; none is empty. A part of a document may end where a special token was.
     pub spans: Vec<Span>,
     /// Bytes of the files (of the text, for documents in memory) consumed since the batch before; for progress.
     pub bytes_read: u64,
@@ -47,25 +52,6 @@ impl Batch {
     pub fn str(&self, span: Span) -> &str {
         &self.text[span.start..span.end]
     }
-}
-
-/// What was read, once all of it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadSummary {
-    /// Files read; 0 for documents in memory.
-    pub files: u64,
-    /// Documents with text.
-    pub documents: u64,
-    /// Documents without text, left out.
-    pub empty_documents: u64,
-    /// Documents with bytes that are not UTF-8, left out under [`InvalidUtf8::Skip`].
-    pub invalid_documents: u64,
-    /// Sequences of bytes that became U+FFFD under [`InvalidUtf8::Replace`].
-    pub replaced_sequences: u64,
-    /// Bytes of the documents' text.
-    pub text_bytes: u64,
-    /// Identifies the text: documents, their order and their borders.
-    pub fingerprint: u64,
 }
 
 /// A place in a corpus of files where reading can go on: before a file, with all that was read before it in figures.
@@ -91,8 +77,8 @@ pub struct Reading<'a> {
 
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that `pretokenizer` has no safe cut for, or the longest JSON
-/// line; with [`InvalidUtf8::Skip`] four mebibytes more.
+/// Holds about two batches, or the longest stretch of a document that `pretokenizer` has no safe cut for; with
+/// [`InvalidUtf8::Skip`] four mebibytes more.
 ///
 /// # Errors
 /// [`Error::Io`] with the path; [`Error::Data`] for text that is not UTF-8, a truncated or corrupt archive, JSON lines that are
@@ -136,24 +122,41 @@ pub fn read_batches_from(
     emit: &mut dyn FnMut(Batch, &Anchor) -> Result<()>,
 ) -> Result<ReadSummary> {
     let mut batcher = Batcher::new(pretokenizer, reading, stop, emit);
+    read(source, &mut batcher)?;
+    batcher.finish()
+}
+
+fn read(source: Source<'_>, batcher: &mut Batcher<'_>) -> Result<()> {
+    let stop = batcher.stop;
     match source {
-        Source::Files(corpus) => read_files(corpus, &mut batcher)?,
+        Source::Files(corpus) => read_files(corpus, batcher)?,
         Source::Memory(mut next) => {
             while let Some(documents) = next()? {
                 for document in documents {
                     batcher.bytes_read.update(|bytes| bytes + document.len() as u64);
-                    let mut rest = document.as_str();
-                    while !rest.is_empty() {
-                        let (piece, after) = rest.split_at(floor_char_boundary(rest, PIECE_BYTES));
-                        batcher.push(piece)?;
-                        rest = after;
-                    }
+                    push_in_pieces(&document, batcher)?;
                     batcher.end_document()?;
                 }
+                stop.check()?;
             }
         }
+        Source::Raw { mut next, invalid_utf8 } => {
+            let mut number = 0;
+            while let Some(documents) = next()? {
+                for document in documents {
+                    batcher.bytes_read.update(|bytes| bytes + document.bytes().len() as u64);
+                    batcher.summary.replaced_sequences += read_raw(&document, number, invalid_utf8, batcher)?;
+                    number += 1;
+                }
+                stop.check()?;
+            }
+        }
+        Source::SplitAt { special_tokens, source } => {
+            batcher.special_tokens = Some(SpecialTokenReader::new(special_tokens));
+            read(*source, batcher)?;
+        }
     }
-    batcher.finish()
+    Ok(())
 }
 
 fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
@@ -161,16 +164,22 @@ fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
     let num_done = usize::try_from(batcher.anchor.summary.files).unwrap_or(usize::MAX);
     for file in corpus.files.iter().skip(num_done) {
         batcher.anchor_before(file)?;
+        if file.format == Format::Parquet {
+            let taken = Rc::clone(&batcher.bytes_read);
+            let replaced = parquet::read(file, &corpus.field, corpus.invalid_utf8, &taken, batcher)?;
+            batcher.summary.replaced_sequences += replaced;
+            batcher.summary.files += 1;
+            continue;
+        }
         let bytes = Bytes::open(file, &batcher.bytes_read, stop)?;
         let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8);
-        if file.is_jsonl {
-            documents::read_jsonl(&mut pieces, &corpus.field, batcher)?;
-        } else if corpus.invalid_utf8 == InvalidUtf8::Skip {
-            let mut survey = || find_long_spoiled(file, &corpus.documents, stop);
-            read_text(&mut pieces, &corpus.documents, &mut Withholding::new(batcher, &mut survey))?;
+        let num_replaced = if corpus.invalid_utf8 == InvalidUtf8::Skip {
+            let mut survey = || find_long_spoiled(file, corpus, stop);
+            read_documents(&mut pieces, file, corpus, &mut Withholding::new(batcher, &mut survey))?
         } else {
-            read_text(&mut pieces, &corpus.documents, batcher)?;
-        }
+            read_documents(&mut pieces, file, corpus, batcher)?
+        };
+        batcher.summary.replaced_sequences += num_replaced;
         batcher.summary.replaced_sequences += pieces.num_replaced();
         batcher.summary.files += 1;
     }
@@ -187,15 +196,25 @@ pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
     ))
 }
 
-fn read_text(pieces: &mut Utf8Pieces<'_>, documents: &Documents, sink: &mut impl Sink) -> Result<()> {
-    match documents {
-        Documents::File => documents::read_file(pieces, sink),
-        Documents::Line => documents::read_lines(pieces, sink),
-        Documents::Separator(separator) => documents::read_separated(pieces, separator, sink),
+/// Gives how many lone surrogates were replaced.
+fn read_documents(
+    pieces: &mut Utf8Pieces<'_>,
+    file: &CorpusFile,
+    corpus: &Corpus,
+    sink: &mut impl Sink,
+) -> Result<u64> {
+    if file.format == Format::Jsonl {
+        return json_lines::read(pieces, &corpus.field, corpus.invalid_utf8, sink);
     }
+    match &corpus.documents {
+        Documents::File => documents::read_file(pieces, sink)?,
+        Documents::Line => documents::read_lines(pieces, sink)?,
+        Documents::Separator(separator) => documents::read_separated(pieces, separator, sink)?,
+    }
+    Ok(0)
 }
 
-fn find_long_spoiled(file: &CorpusFile, documents: &Documents, stop: &Stop) -> Result<Vec<u64>> {
+fn find_long_spoiled(file: &CorpusFile, corpus: &Corpus, stop: &Stop) -> Result<Vec<u64>> {
     if file.is_pipe {
         return Err(Error::Data(format!(
             "`{}` has a document of more than {} MiB, and cannot be read twice, as `invalid_utf8: skip` has to for such a \
@@ -206,7 +225,7 @@ fn find_long_spoiled(file: &CorpusFile, documents: &Documents, stop: &Stop) -> R
     }
     let mut survey = Survey::new(stop);
     let mut pieces = Utf8Pieces::new(Bytes::open(file, &Rc::default(), stop)?, InvalidUtf8::Skip);
-    read_text(&mut pieces, documents, &mut survey)?;
+    read_documents(&mut pieces, file, corpus, &mut survey)?;
     Ok(survey.long_spoiled)
 }
 
@@ -221,10 +240,16 @@ struct Batcher<'a> {
     /// Where the open document starts in the batch, and whether it began in a batch before.
     document_start: usize,
     is_continued: bool,
+    /// What finds special tokens in documents, where they are to be kept out.
+    special_tokens: Option<SpecialTokenReader>,
+    /// Whether a special token ended the text of the open document that there is so far.
+    is_cut: bool,
+    /// Whether a special token was right before the open part of the document.
+    is_after_special_token: bool,
     /// Bytes of the open document.
     document_bytes: u64,
-    /// Whether the open document, of which nothing was pushed, is to be left out.
-    is_spoiled: bool,
+    /// Why the open document, of which nothing was pushed, is to be left out.
+    left_out: Option<SkipReason>,
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
     full_at: usize,
     max_stretch_bytes: usize,
@@ -250,8 +275,11 @@ impl<'a> Batcher<'a> {
             batch: Batch::default(),
             document_start: 0,
             is_continued: false,
+            special_tokens: None,
+            is_cut: false,
+            is_after_special_token: false,
             document_bytes: 0,
-            is_spoiled: false,
+            left_out: None,
             full_at: BATCH_BYTES,
             max_stretch_bytes: reading.max_stretch_bytes,
             bytes_read: Rc::new(Cell::new(anchor.bytes_read)),
@@ -277,7 +305,34 @@ impl<'a> Batcher<'a> {
     }
 
     fn span_to(&self, end: usize, ends_document: bool) -> Span {
-        Span { start: self.document_start, end, begins_document: !self.is_continued, ends_document }
+        let begins_document = !self.is_continued;
+        let begins_text = begins_document || self.is_after_special_token;
+        Span { start: self.document_start, end, begins_document, begins_text, ends_document }
+    }
+
+    /// Adds text to the open document.
+    fn append(&mut self, text: &str) -> Result<()> {
+        if std::mem::take(&mut self.is_cut) {
+            let end = self.batch.text.len();
+            self.batch.spans.push(self.span_to(end, false));
+            self.is_continued = true;
+            self.is_after_special_token = true;
+            self.document_start = end;
+        }
+        self.batch.text.push_str(text);
+        if self.batch.text.len() >= self.full_at {
+            self.hand_on_open()?;
+        }
+        Ok(())
+    }
+
+    /// Adds what is between special tokens to the open document, which is cut at each of them once more text follows.
+    fn append_part(&mut self, part: &Part<'_>) -> Result<()> {
+        match part {
+            Part::Text(text) => self.append(text)?,
+            Part::Special => self.is_cut = self.batch.text.len() > self.document_start,
+        }
+        Ok(())
     }
 
     /// Makes room in a full batch while a document is open.
@@ -288,6 +343,7 @@ impl<'a> Batcher<'a> {
             let end = self.document_start + cut;
             self.batch.spans.push(self.span_to(end, false));
             self.is_continued = true;
+            self.is_after_special_token = false;
             self.hand_on(end)
         } else if self.document_start > 0 {
             self.hand_on(self.document_start)
@@ -322,9 +378,8 @@ impl<'a> Batcher<'a> {
         }
         if self.summary.documents == 0 {
             return Err(Error::Data(format!(
-                "the corpus has no text: {} files, {} documents that are empty, {} that are not UTF-8\n\nhint: check the paths, and \
-                 the field of jsonl files",
-                self.summary.files, self.summary.empty_documents, self.summary.invalid_documents
+                "the corpus has no text: {} files, in which {}\n\nhint: check the paths, and the field of jsonl and parquet files",
+                self.summary.files, self.summary.skipped
             )));
         }
         self.summary.fingerprint = self.hasher.digest();
@@ -336,36 +391,45 @@ impl Sink for Batcher<'_> {
     fn push(&mut self, text: &str) -> Result<()> {
         self.hasher.update(text.as_bytes());
         self.document_bytes += text.len() as u64;
-        self.batch.text.push_str(text);
-        if self.batch.text.len() >= self.full_at {
-            self.hand_on_open()?;
+        match self.special_tokens.take() {
+            None => self.append(text),
+            Some(mut reader) => {
+                reader.feed(text, &mut |part| self.append_part(&part))?;
+                self.special_tokens = Some(reader);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
-    fn spoil(&mut self) -> Result<()> {
+    fn leave_out(&mut self, reason: SkipReason) -> Result<()> {
         debug_assert_eq!(self.document_bytes, 0, "what was pushed cannot be taken back");
-        self.is_spoiled = true;
+        self.left_out = Some(reason);
         Ok(())
     }
 
     fn end_document(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.is_spoiled) {
-            self.summary.invalid_documents += 1;
-            return Ok(());
-        }
-        if self.document_bytes == 0 {
-            self.summary.empty_documents += 1;
+        let empty = (self.document_bytes == 0).then_some(SkipReason::Empty);
+        if let Some(reason) = self.left_out.take().or(empty) {
+            self.summary.skipped.add(reason);
             return Ok(());
         }
         self.hasher.update(&self.document_bytes.to_le_bytes());
         self.summary.documents += 1;
         self.summary.text_bytes += self.document_bytes;
+        if let Some(mut reader) = self.special_tokens.take() {
+            reader.end(&mut |part| self.append_part(&part))?;
+            self.special_tokens = Some(reader);
+            self.is_cut = false;
+        }
         let end = self.batch.text.len();
-        self.batch.spans.push(self.span_to(end, true));
+        // There is no text in a document of special tokens alone, where they are kept out.
+        if end > self.document_start {
+            self.batch.spans.push(self.span_to(end, true));
+        }
         self.document_start = end;
         self.document_bytes = 0;
         self.is_continued = false;
+        self.is_after_special_token = false;
         if end >= BATCH_BYTES {
             self.hand_on(end)?;
         }

@@ -33,7 +33,7 @@ pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> 
             ),
         };
         return Err(Error::Data(format!(
-            "the corpus has no files: {place}\n\nhint: give text or jsonl files, directories that hold some, or globs such as `docs/**/*.txt`"
+            "the corpus has no files: {place}\n\nhint: give text, jsonl or parquet files, directories that hold some, or globs such as `docs/**/*.txt`"
         )));
     }
     Ok(files)
@@ -41,21 +41,29 @@ pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> 
 
 fn find_one(path: &str, format: Format, files: &mut Vec<CorpusFile>) -> Result<()> {
     if path == STANDARD_INPUT {
-        let is_jsonl = format == Format::Jsonl;
-        files.push(CorpusFile { path: PathBuf::from(path), bytes: 0, is_jsonl, is_pipe: true });
-        return Ok(());
+        let format = if format == Format::Auto { Format::Text } else { format };
+        return push(CorpusFile { path: PathBuf::from(path), bytes: 0, format, is_pipe: true }, files);
     }
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => walk(Path::new(path), format, files),
-        Ok(metadata) => {
-            files.push(file(PathBuf::from(path), &metadata, format));
-            Ok(())
-        }
+        Ok(metadata) => push(file(PathBuf::from(path), &metadata, format), files),
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '?', '[']) => {
             expand(path, format, files)
         }
         Err(error) => Err(Error::io(path)(error)),
     }
+}
+
+/// Adds a file, unless it cannot be read in the way it has to be.
+fn push(file: CorpusFile, files: &mut Vec<CorpusFile>) -> Result<()> {
+    if file.is_pipe && file.format == Format::Parquet {
+        return Err(Error::Config(format!(
+            "`{}` is to be read as Parquet, which begins at the end of a file, and it is no regular file\n\nhint: store it first",
+            file.path.display()
+        )));
+    }
+    files.push(file);
+    Ok(())
 }
 
 /// The text of a list of paths, of which there is one a line. A path in it that begins with `@` is a path like any other.
@@ -71,19 +79,22 @@ fn read_list(path: &str) -> Result<String> {
 }
 
 fn file(path: PathBuf, metadata: &Metadata, format: Format) -> CorpusFile {
-    let is_jsonl = match format {
-        Format::Auto => is_named_jsonl(&path),
-        Format::Text => false,
-        Format::Jsonl => true,
+    let format = match format {
+        Format::Auto => format_of_name(&path),
+        given => given,
     };
     let is_pipe = !metadata.is_file();
-    CorpusFile { path, bytes: if is_pipe { 0 } else { metadata.len() }, is_jsonl, is_pipe }
+    CorpusFile { path, bytes: if is_pipe { 0 } else { metadata.len() }, format, is_pipe }
 }
 
-fn is_named_jsonl(path: &Path) -> bool {
+fn format_of_name(path: &Path) -> Format {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = [".gz", ".zst", ".xz"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name);
-    [".jsonl", ".ndjson"].iter().any(|suffix| name.ends_with(suffix))
+    match name.rsplit_once('.') {
+        Some((_, "jsonl" | "ndjson")) => Format::Jsonl,
+        Some((_, "parquet")) => Format::Parquet,
+        _ => Format::Text,
+    }
 }
 
 /// The files below a directory. Links to files count, links to directories do not, as they may lead in circles.
@@ -155,7 +166,10 @@ mod tests {
         let root = tree();
         let files = find(&[root.path().to_str().unwrap().to_owned()], Format::Auto).unwrap();
         assert_eq!(names(&files, root.path()), ["a/B.NDJSON.gz", "a/c.jsonl", "b.txt", "d.jsonl.zst"]);
-        assert_eq!(files.iter().map(|file| file.is_jsonl).collect::<Vec<_>>(), [true, true, false, true]);
+        assert_eq!(
+            files.iter().map(|file| file.format).collect::<Vec<_>>(),
+            [Format::Jsonl, Format::Jsonl, Format::Text, Format::Jsonl]
+        );
         assert_eq!(files[2].bytes, 5);
     }
 
@@ -165,7 +179,7 @@ mod tests {
         let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
         let files = find(&[path("d.jsonl.zst"), path("**/*.jsonl"), path("b.txt")], Format::Text).unwrap();
         assert_eq!(names(&files, root.path()), ["d.jsonl.zst", "a/c.jsonl", "b.txt"]);
-        assert!(files.iter().all(|file| !file.is_jsonl));
+        assert!(files.iter().all(|file| file.format == Format::Text));
     }
 
     #[test]

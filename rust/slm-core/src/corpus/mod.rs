@@ -1,38 +1,49 @@
 //! The corpus: files, or documents handed over in memory, as one stream of checked UTF-8 in batches.
 //!
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
-//! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`] (text to documents), [`skip`] (documents to leave out),
-//! [`batch`] (documents to batches), [`fingerprint`] (the text's identity).
+//! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`], [`json_lines`] and [`parquet`] (files to documents),
+//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] (documents to batches), [`fingerprint`]
+//! (the text's identity), [`summary`] (what was read).
 
 pub mod batch;
 mod decompress;
 mod documents;
 mod files;
 mod fingerprint;
+mod json_lines;
+mod memory;
+mod parquet;
 mod pipe;
 mod skip;
+mod summary;
 mod utf8;
 
 pub(crate) use batch::pretoken_too_long;
-pub use batch::{Anchor, Batch, ReadSummary, Reading, Span, read_batches, read_batches_from, read_batches_within};
+pub use batch::{Anchor, Batch, Reading, Span, read_batches, read_batches_from, read_batches_within};
+pub use memory::RawDocument;
+pub use summary::{ReadSummary, Skipped};
 
 use crate::error::{Error, Result};
+use crate::special_tokens::SpecialTokenFinder;
 use std::path::PathBuf;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What the bytes of a file are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// By the file's name: `.jsonl` and `.ndjson` (also before `.gz`, `.zst` or `.xz`) are JSON lines, everything else is text.
+    /// By the file's name: `.jsonl` and `.ndjson` (also before `.gz`, `.zst` or `.xz`) are JSON lines, `.parquet` is Parquet,
+    /// everything else is text.
     #[default]
     Auto,
     /// UTF-8 text.
     Text,
     /// One JSON object a line, with the document in one field.
     Jsonl,
+    /// A table with the documents in one column.
+    Parquet,
 }
 
-/// Where one document of a text file ends and the next begins. JSON lines are always a document a line.
+/// Where one document of a text file ends and the next begins. In JSON lines and Parquet it is always a line or a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Documents {
     /// A file is one document.
@@ -44,13 +55,13 @@ pub enum Documents {
     Separator(String),
 }
 
-/// What becomes of bytes that are not UTF-8.
+/// What becomes of bytes that are not UTF-8, and of lone surrogates in JSON and in text from memory, which have no form in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InvalidUtf8 {
-    /// They are an error, which names the file and the place.
+    /// They are an error, which names the file or the document and the place.
     #[default]
     Error,
-    /// Each sequence of them becomes U+FFFD, as in Python's `errors="replace"`.
+    /// Each sequence of bytes becomes U+FFFD, as in Python's `errors="replace"`, and so does each surrogate.
     Replace,
     /// The document that has them is left out.
     Skip,
@@ -72,7 +83,7 @@ pub struct CorpusSpec {
     pub format: Format,
     /// Documents of text files.
     pub documents: Documents,
-    /// The field of a JSON line that holds the document.
+    /// The field of a JSON line, or the column of a Parquet file, that holds the document.
     pub field: String,
     /// What becomes of bytes that are not UTF-8.
     pub invalid_utf8: InvalidUtf8,
@@ -97,8 +108,8 @@ pub struct CorpusFile {
     pub path: PathBuf,
     /// Its size on disk in bytes; 0 for a pipe.
     pub bytes: u64,
-    /// Whether it is read as JSON lines.
-    pub is_jsonl: bool,
+    /// What it holds; never [`Format::Auto`].
+    pub format: Format,
     /// Whether it is standard input, a pipe or something else that can be read only once.
     pub is_pipe: bool,
 }
@@ -149,7 +160,7 @@ impl Corpus {
         hasher.update(format!("{:?}\0{:?}\0{}", self.documents, self.invalid_utf8, self.field).as_bytes());
         for file in &self.files {
             hasher.update(file.path.as_os_str().as_encoded_bytes());
-            hasher.update(&[0, u8::from(file.is_jsonl)]);
+            hasher.update(&[0, file.format as u8]);
             hasher.update(&file.bytes.to_le_bytes());
         }
         hasher.digest()
@@ -159,12 +170,29 @@ impl Corpus {
 /// Hands over the next documents, or `None` after the last. Called on the reader's thread.
 pub type NextDocuments<'a> = dyn FnMut() -> Result<Option<Vec<String>>> + Send + 'a;
 
+/// As [`NextDocuments`], for documents that need not be text.
+pub type NextRawDocuments<'a> = dyn FnMut() -> Result<Option<Vec<RawDocument>>> + Send + 'a;
+
 /// Where documents come from.
 pub enum Source<'a> {
     /// From files.
     Files(&'a Corpus),
     /// From memory: a caller that has an iterator wraps it, or the receiving end of a bounded channel, in a closure.
     Memory(Box<NextDocuments<'a>>),
+    /// As before, but they need not be text.
+    Raw {
+        /// Gives the documents.
+        next: Box<NextRawDocuments<'a>>,
+        /// What becomes of those that are not text.
+        invalid_utf8: InvalidUtf8,
+    },
+    /// From another source, but special tokens are kept out of the text, which is cut there.
+    SplitAt {
+        /// What finds the special tokens.
+        special_tokens: SpecialTokenFinder,
+        /// The documents.
+        source: Box<Self>,
+    },
 }
 
 impl<'a> From<&'a Corpus> for Source<'a> {
@@ -178,7 +206,8 @@ impl Source<'_> {
     pub fn total_bytes(&self) -> u64 {
         match self {
             Self::Files(corpus) => corpus.total_bytes(),
-            Self::Memory(_) => 0,
+            Self::Memory(_) | Self::Raw { .. } => 0,
+            Self::SplitAt { source, .. } => source.total_bytes(),
         }
     }
 }

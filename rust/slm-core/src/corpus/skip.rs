@@ -4,9 +4,9 @@
 //! by then: for the first such document of a file the whole file is read once more ahead ([`Survey`]), for the numbers of
 //! its long documents that are spoiled. Files of short documents are read only once.
 
-use crate::corpus::PIECE_BYTES;
 use crate::corpus::documents::Sink;
-use crate::corpus::floor_char_boundary;
+use crate::corpus::memory::push_in_pieces;
+use crate::corpus::summary::SkipReason;
 use crate::error::{Error, Result};
 use crate::progress::Stop;
 
@@ -33,8 +33,8 @@ enum State {
     Held,
     /// It is known to be text to its end.
     PassedOn,
-    /// It is left out.
-    Spoiled,
+    /// It is left out, for this reason where that is known already.
+    LeftOut(Option<SkipReason>),
 }
 
 impl<'a, S: Sink> Withholding<'a, S> {
@@ -43,12 +43,7 @@ impl<'a, S: Sink> Withholding<'a, S> {
     }
 
     fn pass_on_held(&mut self) -> Result<()> {
-        let mut rest = self.held.as_str();
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at(floor_char_boundary(rest, PIECE_BYTES));
-            self.sink.push(piece)?;
-            rest = after;
-        }
+        push_in_pieces(&self.held, self.sink)?;
         self.held.clear();
         Ok(())
     }
@@ -67,7 +62,7 @@ impl<'a, S: Sink> Withholding<'a, S> {
 impl<S: Sink> Sink for Withholding<'_, S> {
     fn push(&mut self, text: &str) -> Result<()> {
         match self.state {
-            State::Spoiled => return Ok(()),
+            State::LeftOut(_) => return Ok(()),
             State::PassedOn => return self.sink.push(text),
             State::Held => self.held.push_str(text),
         }
@@ -75,7 +70,7 @@ impl<S: Sink> Sink for Withholding<'_, S> {
             return Ok(());
         }
         if self.is_long_spoiled()? {
-            self.state = State::Spoiled;
+            self.state = State::LeftOut(None);
             self.held.clear();
             return Ok(());
         }
@@ -83,11 +78,12 @@ impl<S: Sink> Sink for Withholding<'_, S> {
         self.pass_on_held()
     }
 
-    fn spoil(&mut self) -> Result<()> {
-        if self.state == State::PassedOn {
-            return Err(Error::Data("a file of the corpus was changed while it was read".into()));
-        }
-        self.state = State::Spoiled;
+    fn leave_out(&mut self, reason: SkipReason) -> Result<()> {
+        self.state = match self.state {
+            State::PassedOn => return Err(changed()),
+            State::LeftOut(Some(first)) => State::LeftOut(Some(first)),
+            State::LeftOut(None) | State::Held => State::LeftOut(Some(reason)),
+        };
         self.held.clear();
         Ok(())
     }
@@ -96,12 +92,16 @@ impl<S: Sink> Sink for Withholding<'_, S> {
         match self.state {
             State::Held => self.pass_on_held()?,
             State::PassedOn => {}
-            State::Spoiled => self.sink.spoil()?,
+            State::LeftOut(reason) => self.sink.leave_out(reason.ok_or_else(changed)?)?,
         }
         self.state = State::Held;
         self.document += 1;
         self.sink.end_document()
     }
+}
+
+fn changed() -> Error {
+    Error::Data("a file of the corpus was changed while it was read".into())
 }
 
 /// Numbers the documents of a file and notes those that are spoiled behind their first [`MAX_HELD_BYTES`].
@@ -126,7 +126,7 @@ impl Sink for Survey<'_> {
         self.stop.check()
     }
 
-    fn spoil(&mut self) -> Result<()> {
+    fn leave_out(&mut self, _: SkipReason) -> Result<()> {
         if !self.is_spoiled && self.bytes > MAX_HELD_BYTES as u64 {
             self.long_spoiled.push(self.document);
         }

@@ -156,11 +156,10 @@ impl Worker<'_> {
             for &span in &batch.spans {
                 self.stop.check()?;
                 // Text that is counted where it is: the table reads past the end of a pretoken, which it may within the batch.
-                let (text, range) =
-                    match self.pretokenizer.prepare(batch.str(span), span.begins_document, &mut prepared) {
-                        None => (batch.text.as_str(), span.start..span.end),
-                        Some(prepared) => (prepared, 0..prepared.len()),
-                    };
+                let (text, range) = match self.pretokenizer.prepare(batch.str(span), span.begins_text, &mut prepared) {
+                    None => (batch.text.as_str(), span.start..span.end),
+                    Some(prepared) => (prepared, 0..prepared.len()),
+                };
                 let offset = range.start;
                 self.pretokenizer.for_each_range(&text[range], |start, end| {
                     let (start, end) = (offset + start, offset + end);

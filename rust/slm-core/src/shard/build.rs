@@ -6,7 +6,7 @@
 use super::commit::{Committer, EncodedSpan};
 use super::directory::{self, State};
 use super::header::Element;
-use super::manifest::{self, CorpusRecord, Manifest, Skipped, TokenizerRecord};
+use super::manifest::{self, CorpusRecord, Manifest, TokenizerRecord};
 use super::{MANIFEST_FILE, TOKENIZER_DIRECTORY};
 use crate::corpus::{Batch, ReadSummary, Source, read_batches};
 use crate::encode::Scratch;
@@ -198,7 +198,7 @@ fn write_shards(
                     files: summary.files,
                     bytes: summary.text_bytes,
                     documents: summary.documents,
-                    skipped: Skipped { empty: summary.empty_documents, invalid_utf8: summary.invalid_documents },
+                    skipped: summary.skipped,
                     replaced_sequences: summary.replaced_sequences,
                     fingerprint: checksum::hex(summary.fingerprint),
                 },
@@ -324,7 +324,7 @@ impl Pipeline<'_> {
         ids.clear();
         let mut ends = Vec::with_capacity(batch.spans.len());
         for &span in &batch.spans {
-            self.tokenizer.encode_part(batch.str(span), span.begins_document, scratch, ids)?;
+            self.tokenizer.encode_part(batch.str(span), span.begins_text, scratch, ids)?;
             if span.ends_document {
                 ids.push(self.end_of_text);
             }

@@ -1,5 +1,6 @@
 //! `manifest.json`: what a shard directory holds, from what, and how to tell that it still does.
 
+use crate::corpus::Skipped;
 use serde::{Deserialize, Serialize};
 
 /// The name of the format.
@@ -111,16 +112,6 @@ pub struct CorpusRecord {
     pub replaced_sequences: u64,
     /// Identifies the text, its documents and their order.
     pub fingerprint: String,
-}
-
-/// Documents that are in no shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
-    /// Documents without text.
-    pub empty: u64,
-    /// Documents with bytes that are not UTF-8.
-    #[serde(default)]
-    pub invalid_utf8: u64,
 }
 
 /// Adds the shards up by split.

@@ -18,7 +18,7 @@ type Ids<'a> = HashMap<&'a str, TokenId>;
 
 /// Loads a tokenizer directory, or a `tokenizer.json` of byte-level BPE by whoever made it.
 ///
-/// Beside the file, `tokenizer_config.json` names the end-of-text token (`eos_token`).
+/// Beside the file, `tokenizer_config.json` names the end-of-text token (`eos_token`) and may have a `chat_template`.
 ///
 /// # Errors
 /// [`Error::Io`] if the path does not exist; [`Error::Tokenizer`] naming the file and what is wrong in it.
@@ -33,9 +33,9 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
     let (config, training) = if path.is_dir() { (beside(CONFIG_FILE)?, beside(TRAINING_FILE)?) } else { (None, None) };
     let in_file =
         |name: &str, message: String| Error::Tokenizer(format!("`{}`: {message}", file.with_file_name(name).display()));
-    let end_of_text = match config {
-        None => None,
-        Some(config) => end_of_text_of_config(&config).map_err(|message| in_file(CONFIG_FILE, message))?,
+    let (end_of_text, chat_template) = match config {
+        None => (None, None),
+        Some(config) => parse_config(&config).map_err(|message| in_file(CONFIG_FILE, message))?,
     };
     let Ok(training) = training.map(String::from_utf8).transpose() else {
         return Err(in_file(TRAINING_FILE, "is not UTF-8".into()));
@@ -48,6 +48,7 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
         ))
     })?;
     parts.end_of_text = end_of_text;
+    parts.chat_template = chat_template;
     parts.training = training;
     Tokenizer::new(pretokenizer, parts).map_err(|error| match error {
         Error::Tokenizer(message) => Error::Tokenizer(format!("`{}`: {message}", file.display())),
@@ -59,9 +60,15 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
 ///
 /// # Errors
 /// [`Error::Tokenizer`] saying what is wrong.
-pub fn from_json(json: &[u8], end_of_text: Option<String>, training: Option<String>) -> Result<Tokenizer> {
+pub fn from_json(
+    json: &[u8],
+    end_of_text: Option<String>,
+    chat_template: Option<String>,
+    training: Option<String>,
+) -> Result<Tokenizer> {
     let (pretokenizer, mut parts) = parse(json).map_err(Error::Tokenizer)?;
     parts.end_of_text = end_of_text;
+    parts.chat_template = chat_template;
     parts.training = training;
     Tokenizer::new(pretokenizer, parts)
 }
@@ -81,10 +88,12 @@ fn read_limited(path: &Path) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-fn end_of_text_of_config(config: &[u8]) -> std::result::Result<Option<String>, String> {
+/// The end-of-text token and the chat template. Several templates by name, which `transformers` knows too, are passed over.
+fn parse_config(config: &[u8]) -> std::result::Result<(Option<String>, Option<String>), String> {
     #[derive(serde::Deserialize)]
     struct Config {
         eos_token: Option<Token>,
+        chat_template: Option<serde_json::Value>,
     }
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
@@ -93,9 +102,11 @@ fn end_of_text_of_config(config: &[u8]) -> std::result::Result<Option<String>, S
         Object { content: String },
     }
     let config: Config = serde_json::from_slice(config).map_err(|error| format!("malformed: {error}"))?;
-    Ok(config.eos_token.map(|token| match token {
+    let end_of_text = config.eos_token.map(|token| match token {
         Token::Content(content) | Token::Object { content } => content,
-    }))
+    });
+    let chat_template = config.chat_template.and_then(|template| template.as_str().map(str::to_owned));
+    Ok((end_of_text, chat_template))
 }
 
 fn parse(json: &[u8]) -> std::result::Result<(Pretokenizer, Parts), String> {

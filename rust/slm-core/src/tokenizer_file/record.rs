@@ -1,5 +1,6 @@
 //! `training.json`: what a tokenizer was made from, and with what settings.
 
+use crate::chat::ChatTokens;
 use crate::corpus::{CorpusSpec, Documents, Format, InvalidUtf8};
 use crate::error::Result;
 use crate::io::checksum::hex;
@@ -23,6 +24,7 @@ pub fn of_training(trained: Trained, options: &TrainOptions, spec: Option<&Corpu
         merges: trained.merges,
         // The first special token ends documents unless one of the usual names is among them.
         end_of_text: options.special_tokens.first().filter(|_| !has_usual_name(options)).cloned(),
+        chat_template: options.chat_tokens.map(|chat_tokens| chat_tokens.template().to_owned()),
         training: Some(format!("{record:#}\n")),
         ..Parts::default()
     };
@@ -46,8 +48,12 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
             "prefix_space": pretokenizer.prefix_space,
             "normalization": pretokenizer.normalization,
             "special_tokens": options.special_tokens,
+            "chat_tokens": options.chat_tokens.map(ChatTokens::name),
+            "reserved_tokens": options.reserved_tokens,
+            "special_tokens_in_text": options.special_tokens_in_text.name(),
             "min_frequency": options.min_frequency,
             "max_token_length": options.max_token_length,
+            "max_token_bytes": options.max_token_bytes,
             "initial_alphabet": options.initial_alphabet,
             "num_threads": options.num_threads,
         },
@@ -55,7 +61,7 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
             "files": trained.corpus.files,
             "bytes": trained.corpus.text_bytes,
             "documents": trained.corpus.documents,
-            "skipped": {"empty": trained.corpus.empty_documents, "invalid_utf8": trained.corpus.invalid_documents},
+            "skipped": trained.corpus.skipped,
             "replaced_sequences": trained.corpus.replaced_sequences,
             "fingerprint": hex(trained.corpus.fingerprint),
         },
@@ -80,6 +86,7 @@ fn corpus(spec: &CorpusSpec) -> Value {
         Format::Auto => "auto",
         Format::Text => "text",
         Format::Jsonl => "jsonl",
+        Format::Parquet => "parquet",
     };
     let (documents, separator) = match &spec.documents {
         Documents::File => ("file", None),

@@ -158,6 +158,9 @@ fn config(tokenizer: &Tokenizer) -> Value {
         config.insert("add_prefix_space".into(), true.into());
     }
     config.extend(special_tokens_map(tokenizer));
+    if let Some(template) = &tokenizer.parts().chat_template {
+        config.insert("chat_template".into(), template.as_str().into());
+    }
     Value::Object(config)
 }
 

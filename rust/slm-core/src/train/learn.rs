@@ -119,7 +119,8 @@ pub(super) struct Learner<'a> {
     byte_lengths: Vec<u32>,
     /// No pair that occurs less often is merged.
     floor: u64,
-    max_token_length: Option<usize>,
+    /// No merge makes a token of more bytes.
+    max_merged_bytes: usize,
     /// About how many pairs may be tracked at a time.
     max_tracked: usize,
     stop: &'a Stop,
@@ -150,7 +151,7 @@ impl<'a> Learner<'a> {
             lengths,
             byte_lengths,
             floor: options.min_frequency.max(1),
-            max_token_length: options.max_token_length,
+            max_merged_bytes: options.max_merged_bytes(),
             max_tracked: max_tracked.max(1),
             stop,
             threshold: u64::MAX,
@@ -192,12 +193,10 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// Whether Hugging Face would count a pair that contains a merged token, or that the pretokens began with.
+    /// Whether a pair may be merged, however often it occurs.
     fn is_short_enough(&self, left: TokenId, right: TokenId) -> bool {
-        self.max_token_length.is_none_or(|max| {
-            let bytes = self.byte_lengths[left as usize] as usize + self.byte_lengths[right as usize] as usize;
-            is_length_allowed(bytes, max)
-        })
+        let bytes = self.byte_lengths[left as usize] as usize + self.byte_lengths[right as usize] as usize;
+        bytes <= self.max_merged_bytes
     }
 
     /// Lowers the threshold, counts all pairs anew and tracks those that reach it.
@@ -382,11 +381,6 @@ impl<'a> Learner<'a> {
             }
         }
     }
-}
-
-/// Whether a merge may make a token of so many bytes, by Hugging Face's rule: fewer than `max`, and pairs of two always.
-pub(super) fn is_length_allowed(bytes: usize, max: usize) -> bool {
-    bytes < max || bytes == 2
 }
 
 /// A pair that is about to be merged.

@@ -12,6 +12,7 @@ mod sketch;
 mod tokens;
 mod words;
 
+use crate::chat::ChatTokens;
 use crate::corpus::{ReadSummary, Source};
 use crate::count::{Bounds, CountProgress, CountSummary, Counted, PretokenCounts, SortedCounts, count};
 use crate::error::{Error, Result};
@@ -19,11 +20,13 @@ use crate::io::spill::Spill;
 use crate::merges::Merges;
 use crate::pretokenize::Pretokenizer;
 use crate::progress::{Callback, Progress, Stop, supervise};
+use crate::special_tokens::SpecialTokenFinder;
 use crate::vocab::Vocab;
 use learn::Learner;
 use memory::{Memory, TableSize};
 use passes::learn_in_passes;
 use pool::Pool;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokens::Tokens;
@@ -40,8 +43,18 @@ pub struct TrainOptions {
     pub min_frequency: u64,
     /// As in Hugging Face: a pair is merged if its token has fewer bytes than this, and pairs of two bytes always are.
     pub max_token_length: Option<usize>,
-    /// Tokens that come first in the vocabulary. Their text in the corpus is text like any other.
+    /// No merge makes a token of more bytes, pairs of two bytes included.
+    pub max_token_bytes: Option<usize>,
+    /// Tokens that come first in the vocabulary.
     pub special_tokens: Vec<String>,
+    /// The special tokens of a convention for conversations, which follow.
+    pub chat_tokens: Option<ChatTokens>,
+    /// Special tokens without a use yet, `<|reserved_special_token_0|>` and so on, which follow.
+    ///
+    /// They are at the front, because ids at the end would move with the size of the vocabulary.
+    pub reserved_tokens: usize,
+    /// What the text of any special token in the corpus is.
+    pub special_tokens_in_text: SpecialTokensInText,
     /// Whether all 256 bytes are in the vocabulary, or only those that occur.
     pub initial_alphabet: bool,
     /// Threads that count; one more reads. The result does not depend on it.
@@ -57,11 +70,86 @@ impl Default for TrainOptions {
             pretokenizer: Pretokenizer::default(),
             min_frequency: 0,
             max_token_length: None,
+            max_token_bytes: None,
             special_tokens: vec!["<|endoftext|>".to_owned()],
+            chat_tokens: None,
+            reserved_tokens: 0,
+            special_tokens_in_text: SpecialTokensInText::Text,
             initial_alphabet: true,
             num_threads: 1,
             bounds: None,
         }
+    }
+}
+
+/// What the text of a special token in the corpus is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpecialTokensInText {
+    /// Text like any other, as for Hugging Face's `BpeTrainer`.
+    #[default]
+    Text,
+    /// A place where the text is split: nothing is learned from it or across it.
+    Split,
+}
+
+impl SpecialTokensInText {
+    /// The name in configs and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Split => "split",
+        }
+    }
+}
+
+impl FromStr for SpecialTokensInText {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "text" => Ok(Self::Text),
+            "split" => Ok(Self::Split),
+            other => Err(Error::Config(format!("`special_tokens_in_text` is `{other}`, it must be `text` or `split`"))),
+        }
+    }
+}
+
+impl TrainOptions {
+    /// Every special token by id, each once.
+    pub fn all_special_tokens(&self) -> Vec<String> {
+        let chat_tokens = self.chat_tokens.map_or(&[][..], ChatTokens::special_tokens);
+        let mut all: Vec<String> = Vec::new();
+        for token in self.special_tokens.iter().map(String::as_str).chain(chat_tokens.iter().copied()) {
+            if !all.iter().any(|other| other == token) {
+                all.push(token.to_owned());
+            }
+        }
+        let reserved = (0..).map(|number| format!("<|reserved_special_token_{number}|>"));
+        let reserved: Vec<String> = reserved.filter(|token| !all.contains(token)).take(self.reserved_tokens).collect();
+        all.extend(reserved);
+        all
+    }
+
+    /// Keeps special tokens out of documents where the options say so.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a special token is empty.
+    pub fn prepare<'a>(&self, source: Source<'a>) -> Result<Source<'a>> {
+        let finder = match self.special_tokens_in_text {
+            SpecialTokensInText::Text => None,
+            SpecialTokensInText::Split => SpecialTokenFinder::new(&self.all_special_tokens())?,
+        };
+        Ok(match finder {
+            None => source,
+            Some(special_tokens) => Source::SplitAt { special_tokens, source: Box::new(source) },
+        })
+    }
+
+    /// The most bytes that a merge may make a token of. Every merge makes two or more, so Hugging Face's rule, fewer than
+    /// `max_token_length` or exactly two, is such a limit too.
+    pub(crate) fn max_merged_bytes(&self) -> usize {
+        let by_their_rule = self.max_token_length.map_or(usize::MAX, |length| length.saturating_sub(1).max(2));
+        by_their_rule.min(self.max_token_bytes.unwrap_or(usize::MAX))
     }
 }
 
@@ -96,6 +184,7 @@ pub struct Trained {
 /// the bounds allow; [`Error::Interrupted`] when `callback` breaks off.
 pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback<'_>) -> Result<Trained> {
     check(options)?;
+    let source = options.prepare(source)?;
     let total_bytes = source.total_bytes();
     let counted = CountProgress::default();
     let merged = MergeProgress::default();
@@ -161,10 +250,8 @@ fn check(options: &TrainOptions) -> Result<()> {
     if options.special_tokens.iter().any(String::is_empty) {
         return Err(Error::Config("a special token is empty\n\nhint: remove `\"\"` from `special_tokens`".to_owned()));
     }
-    if options.initial_alphabet {
-        Tokens::new(options, &[true; 256])?;
-    }
-    Ok(())
+    // Without the alphabet this is the least that there will be.
+    Tokens::new(options, &[false; 256]).map(drop)
 }
 
 /// How far merging has come; all 0 before it starts.

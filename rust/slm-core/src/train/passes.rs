@@ -13,7 +13,7 @@
 use crate::error::{Error, Result};
 use crate::token::TokenId;
 use crate::train::Learning;
-use crate::train::learn::{Learner, is_length_allowed};
+use crate::train::learn::Learner;
 use crate::train::memory::Memory;
 use crate::train::pieces::{PieceList, Pieces, cut};
 use crate::train::pool::{Pool, width_of};
@@ -140,9 +140,7 @@ impl<'a> Pass<'_, 'a> {
     }
 
     fn is_short_enough(&self, left: TokenId, right: TokenId) -> bool {
-        self.learning.options.max_token_length.is_none_or(|max| {
-            let bytes = self.byte_lengths[left as usize] as usize + self.byte_lengths[right as usize] as usize;
-            is_length_allowed(bytes, max)
-        })
+        let bytes = self.byte_lengths[left as usize] as usize + self.byte_lengths[right as usize] as usize;
+        bytes <= self.learning.options.max_merged_bytes()
     }
 }

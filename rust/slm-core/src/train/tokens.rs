@@ -28,11 +28,16 @@ impl Tokens {
     pub fn new(options: &TrainOptions, occurs: &[bool; 256]) -> Result<Self> {
         let mut vocab = Vocab::default();
         let mut special_ids = HashMap::new();
-        for content in &options.special_tokens {
-            if vocab.special_tokens().iter().all(|special| special.content != *content) {
-                let id = vocab.push_special(content);
-                special_ids.extend(bytes_of_chars(content).map(|bytes| (bytes, id)));
-            }
+        if options.reserved_tokens >= options.vocab_size {
+            return Err(Error::Config(format!(
+                "`reserved_tokens` is {}, which leaves nothing of a `vocab_size` of {}\n\nhint: reserve fewer tokens, or raise \
+                 `vocab_size`",
+                options.reserved_tokens, options.vocab_size
+            )));
+        }
+        for content in options.all_special_tokens() {
+            let id = vocab.push_special(&content);
+            special_ids.extend(bytes_of_chars(&content).map(|bytes| (bytes, id)));
         }
         let num_special = vocab.len();
         let mut id_of_byte = [TokenId::MAX; 256];
