@@ -219,6 +219,9 @@ def test_a_corpus_says_what_a_document_is(corpus: dict[str, Any], told: str) -> 
         (["special_tokens=[a, a]", "vocab_size=400"], "`a` more than once"),
         (["special_tokens=['']", "vocab_size=400"], "empty token"),
         (["vocab_size=0"], "greater than or equal to 1"),
+        (["reserved_tokens=50", "vocab_size=300"], "the 1 `special_tokens`, 50 `reserved_tokens` and 256 bytes"),
+        (["chat_tokens=chat", "vocab_size=300"], "chatml"),
+        (["special_tokens_in_text=skip", "vocab_size=300"], "split"),
     ],
 )
 def test_a_vocabulary_holds_its_alphabet_and_special_tokens(overrides: list[str], told: str) -> None:

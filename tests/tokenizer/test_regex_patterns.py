@@ -57,11 +57,12 @@ def assert_same_pretokens(pair: Pair, text: str) -> None:
     assert ours.pretokens(text) == [piece for piece, _ in theirs.pre_tokenize_str(text)]
 
 
-def test_every_code_point_is_split_as_hugging_face_does(pair: Pair) -> None:
-    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-    for start in range(0, len(characters), 1 << 16):
-        chunk = characters[start : start + (1 << 16)]
-        assert_same_pretokens(pair, "".join(f"a{character}1 {character}" for character in chunk))
+def test_code_points_are_split_as_hugging_face_does(pair: Pair) -> None:
+    # Every eighth piece of the planes where there is little but ideographs and nothing.
+    for start in range(0, 0x110000, 512):
+        if start < 0x20000 or start % 4096 == 0:
+            chunk = [chr(code) for code in range(start, start + 512) if not 0xD800 <= code < 0xE000]
+            assert_same_pretokens(pair, "".join(f"a{character}1 {character}" for character in chunk))
 
 
 @given(

@@ -508,23 +508,30 @@ fn documents_in_memory_that_are_not_text_follow_the_policy() {
     assert_eq!(summary.skipped, Skipped { invalid_utf8: 1, lone_surrogate: 1, ..Skipped::default() });
 }
 
-/// The text between special tokens, one string a span; `documents` are in memory, and so are their borders.
+/// The text between special tokens, one string a span, with `^` before those that begin a document and `|` before those that
+/// follow a special token; `documents` are in memory, and so are their borders.
 fn texts_between(documents: &[String], special_tokens: &[String]) -> (Vec<String>, ReadSummary) {
     let mut left = Some(documents.to_vec());
     let source = Source::Memory(Box::new(move || Ok(left.take())));
     let special_tokens = SpecialTokenFinder::new(special_tokens).expect("none is empty").expect("there are some");
     let (batches, summary) =
         read(Source::SplitAt { special_tokens, source: Box::new(source) }, Pattern::Gpt2).expect("it is text");
-    let spans = batches.iter().flat_map(|batch| batch.spans.iter().map(|&span| batch.str(span).to_owned()));
+    let spans = batches.iter().flat_map(|batch| {
+        batch.spans.iter().map(|&span| {
+            let begins = if span.begins_document { "^" } else { "" };
+            let follows = if span.follows_special_token { "|" } else { "" };
+            format!("{begins}{follows}{}", batch.str(span))
+        })
+    });
     (spans.collect(), summary)
 }
 
 #[test]
 fn documents_are_cut_where_special_tokens_are_kept_out_and_read_as_the_same() {
     let special_tokens = ["<|a|>".to_owned(), "<|a|>!".to_owned()];
-    let documents = ["one <|a|>!two<|a|><|a|>", "<|a|>", "", "plain", "<|a"].map(str::to_owned);
+    let documents = ["one <|a|>!two<|a|><|a|>", "<|a|>", "", "plain", "<|a", "<|a|>x"].map(str::to_owned);
     let (spans, summary) = texts_between(&documents, &special_tokens);
-    assert_eq!(spans, ["one ", "two", "plain", "<|a"]);
+    assert_eq!(spans, ["^one ", "|two", "^plain", "^<|a", "^|x"]);
     let mut left = Some(documents.to_vec());
     let whole = read(Source::Memory(Box::new(move || Ok(left.take()))), Pattern::Gpt2).unwrap().1;
     assert_eq!(summary, whole);
@@ -536,7 +543,9 @@ fn special_tokens_are_found_across_pieces_and_batches() {
     let long = "x".repeat((256 << 10) - 2);
     let document = format!("{long}<|a|>{}", format!("{long}<|a|>").repeat(9));
     let (spans, _) = texts_between(&[document.clone(), document], &["<|a|>".to_owned()]);
-    assert!(spans.len() == 20 && spans.iter().all(|span| *span == long), "{}", spans.len());
+    assert!(spans.len() == 20 && spans.iter().all(|span| span.trim_start_matches(['^', '|']) == long));
+    assert_eq!(spans.iter().filter(|span| span.starts_with('|')).count(), 18);
+    assert_eq!(spans.iter().filter(|span| span.starts_with("^x")).count(), 2);
 }
 
 #[test]

@@ -35,13 +35,13 @@ const REGEXES: [&str; 23] = [
     r"(?i:th[ae]|[k-m]x)|\S",
 ];
 
-/// Every regex, ours and theirs. They must read `\w` alike: Oniguruma's has no joiners, theirs has.
+/// Every regex, ours and theirs. They must read `\w` alike: theirs has joiners, Oniguruma's numbers of Latin-1.
 static ORACLES: LazyLock<Vec<(Pretokenizer, Regex)>> = LazyLock::new(|| {
     let oracle = |regex: &str| {
         let theirs = regex
-            .replace(r"[^\w\s]", r"[^\p{L}\p{M}\p{Nd}\p{Pc}\s]")
-            .replace(r"\w", r"[\p{L}\p{M}\p{Nd}\p{Pc}]")
-            .replace(r"\W", r"[^\p{L}\p{M}\p{Nd}\p{Pc}]")
+            .replace(r"[^\w\s]", r"[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾\s]")
+            .replace(r"\w", r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾]")
+            .replace(r"\W", r"[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾]")
             .replace(r"\p{^Lu}", r"\P{Lu}");
         (Pretokenizer::of_regex(regex).expect("it can be run"), Regex::new(&theirs).expect("it is a regex"))
     };

@@ -28,10 +28,10 @@ pub struct Span {
     pub end: usize,
     /// Whether the document starts here, and not in a batch before.
     pub begins_document: bool,
-    /// Whether nothing that is split comes before it: it begins the document, or a special token was here.
-    pub begins_text: bool,
     /// Whether the document ends here, and does not go on in the next batch.
     pub ends_document: bool,
+    /// Whether a special token, which is kept out of the text, is right before: to a pretokenizer the text begins anew.
+    pub follows_special_token: bool,
 }
 
 /// Text of one or more documents.
@@ -45,6 +45,13 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Bytes of the files (of the text, for documents in memory) consumed since the batch before; for progress.
     pub bytes_read: u64,
+}
+
+impl Span {
+    /// Whether nothing that is split together with it comes before it.
+    pub fn begins_text(self) -> bool {
+        self.begins_document || self.follows_special_token
+    }
 }
 
 impl Batch {
@@ -166,7 +173,7 @@ fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
         batcher.anchor_before(file)?;
         if file.format == Format::Parquet {
             let taken = Rc::clone(&batcher.bytes_read);
-            let replaced = parquet::read(file, &corpus.field, corpus.invalid_utf8, &taken, batcher)?;
+            let replaced = parquet::read(file, &corpus.field, corpus.invalid_utf8, &taken, stop, batcher)?;
             batcher.summary.replaced_sequences += replaced;
             batcher.summary.files += 1;
             continue;
@@ -244,8 +251,8 @@ struct Batcher<'a> {
     special_tokens: Option<SpecialTokenReader>,
     /// Whether a special token ended the text of the open document that there is so far.
     is_cut: bool,
-    /// Whether a special token was right before the open part of the document.
-    is_after_special_token: bool,
+    /// Whether one is right before `document_start`.
+    follows_special_token: bool,
     /// Bytes of the open document.
     document_bytes: u64,
     /// Why the open document, of which nothing was pushed, is to be left out.
@@ -277,7 +284,7 @@ impl<'a> Batcher<'a> {
             is_continued: false,
             special_tokens: None,
             is_cut: false,
-            is_after_special_token: false,
+            follows_special_token: false,
             document_bytes: 0,
             left_out: None,
             full_at: BATCH_BYTES,
@@ -305,19 +312,20 @@ impl<'a> Batcher<'a> {
     }
 
     fn span_to(&self, end: usize, ends_document: bool) -> Span {
-        let begins_document = !self.is_continued;
-        let begins_text = begins_document || self.is_after_special_token;
-        Span { start: self.document_start, end, begins_document, begins_text, ends_document }
+        let Self { document_start: start, is_continued, follows_special_token, .. } = *self;
+        Span { start, end, begins_document: !is_continued, ends_document, follows_special_token }
     }
 
     /// Adds text to the open document.
     fn append(&mut self, text: &str) -> Result<()> {
         if std::mem::take(&mut self.is_cut) {
             let end = self.batch.text.len();
-            self.batch.spans.push(self.span_to(end, false));
-            self.is_continued = true;
-            self.is_after_special_token = true;
-            self.document_start = end;
+            if end > self.document_start {
+                self.batch.spans.push(self.span_to(end, false));
+                self.is_continued = true;
+                self.document_start = end;
+            }
+            self.follows_special_token = true;
         }
         self.batch.text.push_str(text);
         if self.batch.text.len() >= self.full_at {
@@ -329,10 +337,12 @@ impl<'a> Batcher<'a> {
     /// Adds what is between special tokens to the open document, which is cut at each of them once more text follows.
     fn append_part(&mut self, part: &Part<'_>) -> Result<()> {
         match part {
-            Part::Text(text) => self.append(text)?,
-            Part::Special => self.is_cut = self.batch.text.len() > self.document_start,
+            Part::Text(text) => self.append(text),
+            Part::Special => {
+                self.is_cut = true;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Makes room in a full batch while a document is open.
@@ -343,7 +353,7 @@ impl<'a> Batcher<'a> {
             let end = self.document_start + cut;
             self.batch.spans.push(self.span_to(end, false));
             self.is_continued = true;
-            self.is_after_special_token = false;
+            self.follows_special_token = false;
             self.hand_on(end)
         } else if self.document_start > 0 {
             self.hand_on(self.document_start)
@@ -429,7 +439,7 @@ impl Sink for Batcher<'_> {
         self.document_start = end;
         self.document_bytes = 0;
         self.is_continued = false;
-        self.is_after_special_token = false;
+        self.follows_special_token = false;
         if end >= BATCH_BYTES {
             self.hand_on(end)?;
         }

@@ -7,6 +7,7 @@ use crate::corpus::memory::push_in_pieces;
 use crate::corpus::summary::SkipReason;
 use crate::corpus::{CorpusFile, InvalidUtf8};
 use crate::error::{Error, Result};
+use crate::progress::Stop;
 use parquet::basic::Type;
 use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -25,12 +26,14 @@ const ROWS: usize = 32;
 /// `taken` goes up by the size of the file, in step with the rows. Gives the number of sequences that were replaced.
 ///
 /// # Errors
-/// [`Error::Data`] with file and row for what is malformed, is not text or has no such column; [`Error::Io`].
+/// [`Error::Data`] with file and row for what is malformed, is not text or has no such column; [`Error::Io`];
+/// [`Error::Interrupted`].
 pub(super) fn read(
     file: &CorpusFile,
     field: &str,
     policy: InvalidUtf8,
     taken: &Cell<u64>,
+    stop: &Stop,
     sink: &mut impl Sink,
 ) -> Result<u64> {
     let mut column = Column { file, field, policy, row: 0, num_replaced: 0 };
@@ -46,6 +49,7 @@ pub(super) fn read(
         loop {
             let (mut levels, mut values) = (Vec::new(), Vec::new());
             let (num_read, _, _) = column.guarded(|| pages.read_records(ROWS, Some(&mut levels), None, &mut values))?;
+            stop.check()?;
             if num_read == 0 {
                 break;
             }

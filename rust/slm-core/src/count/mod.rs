@@ -156,7 +156,8 @@ impl Worker<'_> {
             for &span in &batch.spans {
                 self.stop.check()?;
                 // Text that is counted where it is: the table reads past the end of a pretoken, which it may within the batch.
-                let (text, range) = match self.pretokenizer.prepare(batch.str(span), span.begins_text, &mut prepared) {
+                let (text, range) = match self.pretokenizer.prepare(batch.str(span), span.begins_text(), &mut prepared)
+                {
                     None => (batch.text.as_str(), span.start..span.end),
                     Some(prepared) => (prepared, 0..prepared.len()),
                 };

@@ -324,7 +324,7 @@ impl Pipeline<'_> {
         ids.clear();
         let mut ends = Vec::with_capacity(batch.spans.len());
         for &span in &batch.spans {
-            self.tokenizer.encode_part(batch.str(span), span.begins_text, scratch, ids)?;
+            self.tokenizer.encode_part(batch.str(span), span.begins_text(), scratch, ids)?;
             if span.ends_document {
                 ids.push(self.end_of_text);
             }

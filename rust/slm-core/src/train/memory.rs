@@ -76,11 +76,11 @@ impl Memory {
 
     /// The table of pieces is there twice while the threshold is raised, beside the sketch.
     pub fn piece_table_bytes(self) -> usize {
-        self.bytes / 16 * 7
+        self.bytes / 8 * 3
     }
 
     pub fn sketch_bytes(self) -> usize {
-        (self.bytes / 8).min(MAX_SKETCH_BYTES)
+        (self.bytes / 4).min(MAX_SKETCH_BYTES)
     }
 }
 

@@ -30,6 +30,9 @@ const PASS_RATIO: u64 = 64;
 /// Memory for the pieces of a pass, even where there is more: a further pass costs less than places that no cache holds.
 const MAX_PIECES_BYTES: usize = 160 << 20;
 
+/// Where a pass makes fewer merges than this, the next one takes more memory, if there is more.
+const MIN_PASS_MERGES: usize = 64;
+
 /// Learns all merges and gives the number of passes.
 pub(super) fn learn_in_passes<'a>(
     mut pool: Pool<'a>,
@@ -42,17 +45,18 @@ pub(super) fn learn_in_passes<'a>(
     // No pair that is left to merge occurs as often as this.
     let mut bound = u64::MAX;
     let mut num_passes = 0;
+    let mut max_bytes = MAX_PIECES_BYTES;
     while tokens.vocab.len() < options.vocab_size && bound > floor {
         num_passes += 1;
         let pass = Pass { byte_lengths: tokens.lengths(), width: width_of(options.vocab_size), learning };
-        let sketch = pass.count_pairs(&mut pool, tokens, memory)?;
+        let sketch = pass.count_pairs(&mut pool, tokens, Sketch::new(memory.sketch_bytes(), bound))?;
         let highest = u64::from(sketch.highest()).min(bound - 1);
         if highest < floor {
             break;
         }
         let threshold =
             floor.max(highest / PASS_RATIO).max(tokens.expected_last_count(options.vocab_size) / 2).min(highest);
-        let memory = memory.beside(pool.memory_bytes()).at_most(MAX_PIECES_BYTES);
+        let memory = memory.beside(pool.memory_bytes()).at_most(max_bytes);
         let pieces = Pieces::new(&sketch, pass.width, memory, threshold, highest);
         let pieces = pass.collect(&mut pool, tokens, pieces, &sketch)?;
         bound = pieces.threshold();
@@ -63,7 +67,11 @@ pub(super) fn learn_in_passes<'a>(
         let lengths = vec![1; tokens.vocab.len()];
         let mut learner =
             Learner::new(words, lengths, tokens.lengths(), options, max_tracked, learning.stop).with_floor(bound);
+        let num_merges = tokens.merges.len();
         learning.merge_all(tokens, &mut learner)?;
+        if tokens.merges.len() - num_merges < MIN_PASS_MERGES {
+            max_bytes = max_bytes.saturating_mul(4);
+        }
     }
     Ok(num_passes)
 }
@@ -76,8 +84,7 @@ struct Pass<'p, 'a> {
 }
 
 impl<'a> Pass<'_, 'a> {
-    fn count_pairs(&self, pool: &mut Pool<'a>, tokens: &Tokens, memory: Memory) -> Result<Sketch> {
-        let sketch = Sketch::new(memory.sketch_bytes());
+    fn count_pairs(&self, pool: &mut Pool<'a>, tokens: &Tokens, sketch: Sketch) -> Result<Sketch> {
         let Learning { options, stop, spill, .. } = *self.learning;
         pool.scan(
             tokens,

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::token::TokenId;
 use crate::train::memory::Memory;
 use crate::train::pool::{read, write};
-use crate::train::sketch::{NUM_STEPS, Sketch, start_of_step, step_of};
+use crate::train::sketch::Sketch;
 use crate::train::words::{PretokenList, Words};
 use std::hint::black_box;
 
@@ -39,6 +39,9 @@ pub(super) fn cut(
         emit(&ids[start..]);
     }
 }
+
+/// Pairs that are enough to tell how often the others occur.
+const MAX_SAMPLE: usize = 1 << 16;
 
 /// Pieces are handed on once they have this many bytes.
 const LIST_BYTES: usize = 64 << 10;
@@ -120,26 +123,24 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Cuts all pieces again so that at most half of the pairs are left, or as many as there are at the highest threshold.
+    /// Cuts all pieces again so that about half of the pairs are left, or as many as there are at the highest threshold.
     #[cold]
     fn raise_threshold(&mut self) {
-        let mut pairs_by_step = [0_usize; NUM_STEPS];
-        let mut ids = Vec::new();
+        // Steps between pairs that are looked at, so that there are about so many of them.
+        let step = self.num_tokens / MAX_SAMPLE + 1;
+        let (mut sample, mut next, mut ids) = (Vec::new(), 0, Vec::new());
         self.table.for_each(|piece, _| {
-            read(piece, self.width, &mut ids);
-            for pair in ids.windows(2) {
-                pairs_by_step[step_of(self.sketch.at_most(pair[0], pair[1]))] += 1;
+            let num_pairs = piece.len() / self.width - 1;
+            if next < num_pairs {
+                read(piece, self.width, &mut ids);
+                sample.extend((next..num_pairs).step_by(step).map(|at| self.sketch.at_most(ids[at], ids[at + 1])));
+                next += (num_pairs - next).next_multiple_of(step);
             }
+            next -= num_pairs;
         });
-        let num_pairs: usize = pairs_by_step.iter().sum();
-        let mut left = 0;
-        // From the highest step down, as long as at most half are above it.
-        let step = (0..NUM_STEPS).rev().take_while(|&step| {
-            left += pairs_by_step[step];
-            left <= num_pairs / 2
-        });
-        let threshold = start_of_step(step.last().unwrap_or(NUM_STEPS));
-        self.threshold = threshold.max(self.threshold + 1).min(self.max_threshold);
+        let middle = sample.len() / 2;
+        let median = sample.select_nth_unstable(middle).1;
+        self.threshold = (u64::from(*median) + 1).max(self.threshold + 1).min(self.max_threshold);
         let max_bytes = if self.threshold == self.max_threshold { usize::MAX } else { self.memory.piece_table_bytes() };
         let old = std::mem::replace(&mut self.table, PretokenCounts::within(max_bytes));
         let (width, mut bytes, mut counts) = (self.width, Vec::new(), Vec::new());
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn pieces_lie_between_rare_pairs_and_have_two_tokens() {
-        let sketch = Sketch::new(1 << 20);
+        let sketch = Sketch::new(1 << 20, u64::MAX);
         for (left, right, count) in [(1, 2, 5), (2, 3, 1), (3, 4, 1), (4, 5, 7), (5, 6, 5)] {
             Adder::new(&sketch).add(left, right, count);
         }

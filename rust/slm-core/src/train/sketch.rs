@@ -4,57 +4,88 @@ use crate::token::TokenId;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Steps between a power of two and the next, in which thresholds are chosen: 2 to this power.
-const STEP_BITS: u32 = 2;
-
 /// Pairs that a thread adds up for itself: 2 to this power.
 const ADDER_BITS: u32 = 13;
 
 /// Pairs that leave a thread together.
 const LEAVING: usize = 64;
 
-/// Counts of pairs, or more. A cell that is full stays full: it stands for `u32::MAX` and more.
+/// Counts of pairs, or more. A cell that is full stays full: it stands for all that it cannot hold.
+///
+/// Cells have 8, 16 or 32 bits. The rarer the pairs that matter, the more of them there are, and the more cells fit.
 pub(super) struct Sketch {
-    cells: Vec<AtomicU32>,
-    shift: u32,
+    words: Vec<AtomicU32>,
+    num_cells: u64,
+    cell_bits: u32,
 }
 
 impl Sketch {
-    /// A sketch that takes at most `max_bytes`, and 4 KiB at least.
-    pub fn new(max_bytes: usize) -> Self {
-        let bits = (max_bytes / size_of::<AtomicU32>()).clamp(1 << 10, 1 << 26).ilog2();
-        let mut cells = Vec::new();
-        cells.resize_with(1 << bits, AtomicU32::default);
-        Self { cells, shift: u64::BITS - bits }
+    /// A sketch for pairs that occur less often than `bound`; it takes at most `max_bytes`, and 4 KiB at least.
+    pub fn new(max_bytes: usize, bound: u64) -> Self {
+        let cell_bits = match bound {
+            ..200 => 8,
+            200..60_000 => 16,
+            _ => 32,
+        };
+        let num_words = (max_bytes / size_of::<AtomicU32>()).clamp(1 << 10, 1 << 26);
+        let mut words = Vec::new();
+        words.resize_with(num_words, AtomicU32::default);
+        Self { words, num_cells: num_words as u64 * u64::from(u32::BITS / cell_bits), cell_bits }
     }
 
+    /// The word with a pair's cell, and how far up in the word the cell is.
     #[inline]
-    fn cell(&self, pair: u64) -> &AtomicU32 {
-        &self.cells[place_of(pair, self.shift)]
+    fn cell(&self, pair: u64) -> (&AtomicU32, u32) {
+        let cell = (u128::from(hash(pair)) * u128::from(self.num_cells)) >> u64::BITS;
+        let bit = cell * u128::from(self.cell_bits);
+        #[expect(clippy::cast_possible_truncation, reason = "a place in the cells, and a place in a word")]
+        {
+            (&self.words[(bit / u128::from(u32::BITS)) as usize], (bit % u128::from(u32::BITS)) as u32)
+        }
+    }
+
+    /// What a full cell holds.
+    #[inline]
+    fn full(&self) -> u32 {
+        u32::MAX >> (u32::BITS - self.cell_bits)
     }
 
     /// Counts a pair `weight` times more.
     #[inline]
     fn add(&self, pair: u64, weight: u64) {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        let cell = self.cell(pair);
-        let mut count = cell.load(Ordering::Relaxed);
-        while let Err(now) =
-            cell.compare_exchange_weak(count, count.saturating_add(weight), Ordering::Relaxed, Ordering::Relaxed)
-        {
-            count = now;
+        let (word, shift) = self.cell(pair);
+        let full = self.full();
+        let mut cells = word.load(Ordering::Relaxed);
+        loop {
+            let count = cells >> shift & full;
+            let added = cells & !(full << shift) | count.saturating_add(weight).min(full) << shift;
+            match word.compare_exchange_weak(cells, added, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => cells = now,
+            }
         }
     }
 
     /// The most that a pair may occur; `u32::MAX` if that is not known.
     #[inline]
     pub fn at_most(&self, left: TokenId, right: TokenId) -> u32 {
-        self.cell(pair_of(left, right)).load(Ordering::Relaxed)
+        let (word, shift) = self.cell(pair_of(left, right));
+        self.or_unknown(word.load(Ordering::Relaxed) >> shift & self.full())
     }
 
     /// The most that any pair may occur.
     pub fn highest(&self) -> u32 {
-        self.cells.iter().map(|cell| cell.load(Ordering::Relaxed)).max().unwrap_or(0)
+        let cells_of = |word: &AtomicU32| {
+            let cells = word.load(Ordering::Relaxed);
+            (0..u32::BITS).step_by(self.cell_bits as usize).map(move |shift| cells >> shift & self.full())
+        };
+        self.or_unknown(self.words.iter().flat_map(cells_of).max().unwrap_or(0))
+    }
+
+    #[inline]
+    fn or_unknown(&self, count: u32) -> u32 {
+        if count == self.full() { u32::MAX } else { count }
     }
 }
 
@@ -62,11 +93,10 @@ fn pair_of(left: TokenId, right: TokenId) -> u64 {
     u64::from(left) << 32 | u64::from(right)
 }
 
-/// By the multiplication of Fibonacci hashing.
+/// Fibonacci hashing: the high bits depend on every bit of the pair.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "there are at most 26 bits")]
-fn place_of(pair: u64, shift: u32) -> usize {
-    (pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize
+fn hash(pair: u64) -> u64 {
+    pair.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// What one thread adds to a sketch. Pairs that come often are added up here first: threads that count them in the same cells would
@@ -88,7 +118,7 @@ impl<'a> Adder<'a> {
     #[inline]
     pub fn add(&mut self, left: TokenId, right: TokenId, weight: u64) {
         let pair = pair_of(left, right);
-        let slot = &mut self.pairs[place_of(pair, u64::BITS - ADDER_BITS)];
+        let slot = &mut self.pairs[(hash(pair) >> (u64::BITS - ADDER_BITS)) as usize];
         if slot.0 == pair {
             slot.1 = slot.1.saturating_add(weight);
         } else {
@@ -101,7 +131,9 @@ impl<'a> Adder<'a> {
 
     #[inline(never)]
     fn leave(&mut self) {
-        black_box(self.leaving.iter().fold(0, |all, &(pair, _)| all ^ self.sketch.cell(pair).load(Ordering::Relaxed)));
+        black_box(
+            self.leaving.iter().fold(0, |all, &(pair, _)| all ^ self.sketch.cell(pair).0.load(Ordering::Relaxed)),
+        );
         for (pair, sum) in self.leaving.drain(..) {
             self.sketch.add(pair, sum);
         }
@@ -117,53 +149,30 @@ impl Drop for Adder<'_> {
     }
 }
 
-/// The step that a count is in: 0, 1, 2, 3, 4, 5, 6, 7, 8 to 9, 10 to 11, 12 to 13, 14 to 15, 16 to 19, and so on.
-pub(super) fn step_of(count: u32) -> usize {
-    if count < 1 << STEP_BITS {
-        return count as usize;
-    }
-    let bits = count.ilog2();
-    ((bits - STEP_BITS + 1) << STEP_BITS) as usize + (count >> (bits - STEP_BITS)) as usize - (1 << STEP_BITS)
-}
-
-/// The lowest count of a step.
-pub(super) fn start_of_step(step: usize) -> u64 {
-    if step < 1 << STEP_BITS {
-        return step as u64;
-    }
-    let within = step & ((1 << STEP_BITS) - 1);
-    ((1 << STEP_BITS) + within as u64) << ((step >> STEP_BITS) - 1)
-}
-
-/// Steps in all.
-pub(super) const NUM_STEPS: usize = ((u32::BITS - STEP_BITS + 1) << STEP_BITS) as usize;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn steps_cover_all_counts_in_order() {
-        for count in (0..5000).chain((0..32).map(|bits| 1 << bits)).chain([u32::MAX - 1, u32::MAX]) {
-            let step = step_of(count);
-            assert!(step < NUM_STEPS);
-            assert!(start_of_step(step) <= u64::from(count) && u64::from(count) < start_of_step(step + 1), "{count}");
+    fn no_pair_occurs_more_often_than_its_cell_says_and_full_cells_stay_full() {
+        for bound in [100, 200, 60_000, u64::MAX] {
+            let sketch = Sketch::new(1 << 12, bound);
+            let mut adder = Adder::new(&sketch);
+            for id in 0..4000 {
+                adder.add(id, id / 2, u64::from(id) % 150 + 1);
+            }
+            drop(adder);
+            assert!((0..4000).all(|id| sketch.at_most(id, id / 2) > id % 150));
+            assert!(bound == 100 || sketch.highest() < u32::MAX);
+            Adder::new(&sketch).add(7, 3, u64::MAX);
+            Adder::new(&sketch).add(7, 3, 9);
+            assert_eq!((sketch.at_most(7, 3), sketch.highest()), (u32::MAX, u32::MAX));
         }
-        assert!((1..5000).all(|count| step_of(count) - step_of(count - 1) <= 1));
     }
 
     #[test]
-    fn no_pair_occurs_more_often_than_its_cell_says_and_full_cells_stay_full() {
-        let sketch = Sketch::new(1 << 12);
-        let mut adder = Adder::new(&sketch);
-        for id in 0..2000 {
-            adder.add(id, id / 2, u64::from(id));
-        }
-        drop(adder);
-        assert!((0..2000).all(|id| sketch.at_most(id, id / 2) >= id));
-        assert!(sketch.highest() >= 1999);
-        Adder::new(&sketch).add(7, 3, u64::MAX);
-        Adder::new(&sketch).add(7, 3, 9);
-        assert_eq!((sketch.at_most(7, 3), sketch.highest()), (u32::MAX, u32::MAX));
+    fn narrower_cells_are_more() {
+        let cells = |bound| Sketch::new(1 << 20, bound).num_cells;
+        assert_eq!([cells(60_000), cells(200), cells(199)], [1 << 18, 1 << 19, 1 << 20]);
     }
 }

@@ -90,9 +90,9 @@ pub(super) fn escape(parser: &mut Parser, start: usize) -> Parsed<ClassUnicode> 
     folded(parser, class, start)
 }
 
-/// `\w` as Oniguruma has it.
+/// `\w` as Oniguruma has it: without joiners, and with all numbers of Latin-1.
 fn word() -> ClassUnicode {
-    by_name(r"[\p{L}\p{M}\p{Nd}\p{Pc}]").expect("these are names of classes")
+    by_name(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾]").expect("these are names of classes")
 }
 
 /// A class that `regex-syntax` knows, as of Unicode 16.
