@@ -88,7 +88,7 @@ def test_merges_ids_and_file_are_those_of_hugging_face(regex: str, python_files:
     )
     trained.train_from_iterator(documents, trainer)
     assert json.loads(trained.to_str())["model"]["merges"] == json.loads(ours.core.to_json())["model"]["merges"]
-    text = "".join(documents) * 3
+    text = "".join(documents) * 4
     assert len(text) > 1 << 20
     assert ours.encode(text).tolist() == hugging_face.encode(theirs, text)
     again = Tokenizer.load(tmp_path)

@@ -176,7 +176,7 @@ impl Mixer<'_> {
     }
 }
 
-/// The generator SplitMix64: the same numbers on every machine.
+/// The generator `SplitMix64`: the same numbers on every machine.
 struct Random(u64);
 
 impl Random {
