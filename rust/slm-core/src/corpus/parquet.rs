@@ -16,7 +16,9 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 use std::cell::Cell;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+use std::thread;
 
 /// Rows read at a time. Each keeps the page that it is in, and pages have about a mebibyte.
 const ROWS: usize = 32;
@@ -63,6 +65,30 @@ pub(super) fn read(
     Ok(column.num_replaced)
 }
 
+thread_local! {
+    /// Whether this thread is in a call whose panics are caught and told as errors.
+    static IS_CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Catches a panic of `call` without the report that a panic puts on stderr.
+///
+/// The process has one hook for such reports. It is wrapped once, and stays what it was for all other threads and calls.
+fn catch_quietly<T>(call: impl FnOnce() -> T) -> thread::Result<T> {
+    static WRAP_HOOK: Once = Once::new();
+    WRAP_HOOK.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IS_CATCHING.get() {
+                report(info);
+            }
+        }));
+    });
+    IS_CATCHING.set(true);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(call));
+    IS_CATCHING.set(false);
+    outcome
+}
+
 /// A column, and how far it is read.
 struct Column<'a> {
     file: &'a CorpusFile,
@@ -76,7 +102,7 @@ struct Column<'a> {
 impl Column<'_> {
     /// Runs a call of the reader; for what it makes of a malformed file it may panic too.
     fn guarded<T>(&self, call: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
-        let complaint = match catch_unwind(AssertUnwindSafe(call)) {
+        let complaint = match catch_quietly(call) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) if error.to_string().contains("brotli") => {
                 return Err(Error::Data(format!(
