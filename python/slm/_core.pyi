@@ -103,6 +103,11 @@ class Tokenizer:
         """
         The bytes that ids stand for.
         """
+    @property
+    def digits(self, /) -> int | None:
+        """
+        How many numbers stand together at most, where it is not the pattern that says so.
+        """
     def encode(self, /, text: str, parse_special: bool = False) -> numpy.typing.NDArray[numpy.uint32]:
         """
         The ids of a text.
@@ -131,7 +136,7 @@ class Tokenizer:
     @property
     def fingerprint(self, /) -> str:
         """
-        The identity of vocabulary, merges, pattern and special tokens.
+        The identity of vocabulary, merges, pretokenizer and special tokens.
         """
     @staticmethod
     def from_json(
@@ -154,9 +159,23 @@ class Tokenizer:
         The merges by rank: left, right and produced id of each.
         """
     @property
+    def normalization(self, /) -> str | None:
+        """
+        What is done to a text first.
+        """
+    @property
     def pattern(self, /) -> str:
         """
-        The name of the split pattern.
+        The name of the split pattern, or the regex.
+        """
+    @property
+    def prefix_space(self, /) -> bool:
+        """
+        Whether a text that does not begin with a blank is given one.
+        """
+    def pretokens(self, /, text: str) -> list[str]:
+        """
+        What a text is split into before merging.
         """
     def save(self, /, directory: str | PathLike[str]) -> None:
         """
@@ -230,6 +249,9 @@ def train_tokenizer(
     *,
     vocab_size: SupportsIndex,
     pattern: str,
+    digits: SupportsIndex | None,
+    prefix_space: bool,
+    normalization: str | None,
     special_tokens: SupportsGetItem[int, str],
     chat_tokens: str | None,
     reserved_tokens: SupportsIndex,
