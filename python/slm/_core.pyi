@@ -11,12 +11,15 @@ from typing import Any, SupportsFloat, SupportsIndex, final
 
 __all__ = [
     "Corpus",
+    "Prediction",
     "Progress",
     "Tokenizer",
     "build_shards",
     "default_memory_limit",
     "file_checksum",
     "is_in_memory",
+    "predict_training",
+    "sample_texts",
     "train_tokenizer",
 ]
 
@@ -51,6 +54,57 @@ class Corpus:
     def total_bytes(self, /) -> int:
         """
         Bytes of all files on disk; 0 for an iterable.
+        """
+
+@final
+class Prediction:
+    """
+    An estimate of what training will take, and what it rests on.
+    """
+    @property
+    def count_seconds(self, /) -> float:
+        """
+        Time of counting.
+        """
+    @property
+    def is_whole(self, /) -> bool:
+        """
+        Whether the sample is the whole corpus.
+        """
+    @property
+    def memory_bytes(self, /) -> int:
+        """
+        The most memory at a time; at most the limit.
+        """
+    @property
+    def merge_seconds(self, /) -> float:
+        """
+        Time of merging.
+        """
+    @property
+    def sample_bytes(self, /) -> int:
+        """
+        Bytes of files in the sample.
+        """
+    @property
+    def sample_seconds(self, /) -> float:
+        """
+        Time that the sample took.
+        """
+    @property
+    def spill_bytes(self, /) -> int:
+        """
+        The most on disk at a time; 0 if everything fits into memory.
+        """
+    @property
+    def text_bytes(self, /) -> int:
+        """
+        Bytes of text in the corpus.
+        """
+    @property
+    def unique_pretokens(self, /) -> int:
+        """
+        Different pretokens.
         """
 
 @final
@@ -94,6 +148,14 @@ class Tokenizer:
     def chat_template(self, /) -> str | None:
         """
         What puts messages together for a model, in Jinja, if the directory says it.
+        """
+    def config_json(self, /) -> bytes:
+        """
+        The content of `tokenizer_config.json`.
+        """
+    def coverage(self, /, texts: SupportsGetItem[int, str]) -> tuple[int, int, int, int]:
+        """
+        How many pretokens of texts are one token: pretokens and their bytes, those that are one token and their bytes.
         """
     def decode(self, /, ids: numpy.typing.NDArray[numpy.uint32]) -> str:
         """
@@ -144,6 +206,7 @@ class Tokenizer:
         end_of_text: str | None = None,
         chat_template: str | None = None,
         training: str | None = None,
+        merge_counts: SupportsGetItem[int, SupportsIndex] = ...,
     ) -> Tokenizer:
         """
         Reads the content of a `tokenizer.json`, with the end-of-text token, the chat template and `training.json` that its
@@ -153,6 +216,10 @@ class Tokenizer:
     def load(path: str | PathLike[str]) -> Tokenizer:
         """
         Loads a tokenizer directory or a `tokenizer.json`.
+        """
+    def merge_counts(self, /) -> numpy.typing.NDArray[numpy.uint64]:
+        """
+        How often the pair of each merge occurred when it was merged, 0 where that is not known; empty where nobody counted.
         """
     def merges(self, /) -> list[tuple[int, int, int]]:
         """
@@ -242,6 +309,24 @@ def file_checksum(
 def is_in_memory(directory: str | PathLike[str]) -> bool:
     """
     Whether files in a directory live in memory, as on tmpfs.
+    """
+
+def predict_training(
+    corpus: Corpus,
+    *,
+    vocab_size: SupportsIndex,
+    pattern: str,
+    num_threads: SupportsIndex,
+    memory_limit: SupportsIndex,
+    max_sample_bytes: SupportsIndex,
+) -> Prediction | None:
+    """
+    Predicts what training will take from a sample of the files; None where they cannot be read twice.
+    """
+
+def sample_texts(corpus: Corpus, max_bytes: SupportsIndex) -> list[str]:
+    """
+    Texts from all over the files of a corpus, about `max_bytes` of the files; none of documents in memory and of pipes.
     """
 
 def train_tokenizer(

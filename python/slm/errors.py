@@ -42,6 +42,10 @@ class TrainingError(SlmError, ArithmeticError):
     """Training cannot go on, because the loss or the gradient is no longer a finite number."""
 
 
+class MissingPackageError(SlmError, ImportError):
+    """A Python package that only this call needs is not installed; the message says how to get it."""
+
+
 class InternalError(SlmError, RuntimeError):
     """A bug in `slm` itself, such as a panic in the Rust core; please report it."""
 

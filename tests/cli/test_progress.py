@@ -1,13 +1,15 @@
 import doctest
+import json
 import re
 from contextlib import suppress
 
 import pytest
 
-from slm.cli import progress
+from slm.cli import progress, rates, words
 from slm.cli.progress import (
     PhaseClock,
     ProgressReport,
+    ProgressStyle,
     describe_progress,
     format_amount,
     format_figure,
@@ -43,7 +45,7 @@ def test_a_running_phase_is_told_with_what_is_left() -> None:
         "count", "bytes", 850_000_000, 1_700_000_000, {"unique_pretokens": 1_204_311, "loss": 3.14159}
     )
     assert describe_progress(report, clock, 10.0) == (
-        "850.0 MB of 1.7 GB (50%), 85.0 MB/s, 10s, 10s left, unique_pretokens 1,204,311, loss 3.142"
+        "850.0 MB of 1.7 GB (50%), 85.0 MB/s, 10s, 10s left, different pretokens 1,204,311, loss 3.142"
     )
 
 
@@ -71,9 +73,12 @@ def test_amounts_are_written_for_people() -> None:
 
 
 def test_the_examples_of_the_docstrings_hold() -> None:
-    results = doctest.testmod(progress, extraglobs={"print": print})
-    assert results.attempted >= 3
-    assert results.failed == 0
+    attempted = 0
+    for module in (progress, rates, words):
+        results = doctest.testmod(module, extraglobs={"print": print})
+        assert results.failed == 0
+        attempted += results.attempted
+    assert attempted >= 3
 
 
 def test_a_pipe_gets_one_plain_line_for_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,3 +131,38 @@ def test_nothing_reported_is_nothing_told(capsys: pytest.CaptureFixture[str]) ->
     with progress_display("reading"):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_merging_gets_faster_so_the_time_left_follows_its_curve() -> None:
+    clock = PhaseClock(0.0)
+    assert clock.seconds_left(0, 10_000, "merges") is None
+    # A second for the first 100 merges, and the square root of their number from there on.
+    for merges in range(1, 2_501):
+        clock.update(5.0 + (merges / 100) ** 0.5, merges)
+    # 2,500 merges took 5 seconds, 10,000 take 10; the rate of the last seconds would say more.
+    assert clock.seconds_left(2_500, 10_000, "merges") == pytest.approx(5, rel=0.1)
+
+
+def test_every_line_for_programs_is_json_with_the_same_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(KeyboardInterrupt), progress_display("reading", ProgressStyle.JSON) as on_progress:
+        on_progress(ProgressReport("count", "bytes", 50, 100, {"unique_pretokens": 7}))
+        on_progress(ProgressReport("count", "bytes", 90, 100, {"unique_pretokens": 9}))
+        on_progress(ProgressReport("merge", "merges", 3, 8))
+        raise KeyboardInterrupt
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    events = [json.loads(line) for line in captured.err.splitlines()]
+    assert [event["event"] for event in events] == ["progress", "phase_end", "progress", "stopped"]
+    assert all(
+        set(event) == {"event", "phase", "unit", "done", "total", "per_second", "seconds", "seconds_left", "counters"}
+        for event in events
+    )
+    # A phase that another one follows was done whole.
+    assert (events[1]["phase"], events[1]["done"], events[1]["counters"]) == ("count", 100, {"unique_pretokens": 9})
+    assert (events[3]["phase"], events[3]["done"], events[3]["total"]) == ("merge", 3, 8)
+
+
+def test_no_progress_is_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_display("reading", ProgressStyle.NONE) as on_progress:
+        on_progress(ProgressReport("count", "bytes", 100, 100))
+    assert capsys.readouterr() == ("", "")

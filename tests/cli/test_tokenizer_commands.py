@@ -92,3 +92,11 @@ def test_standard_input_is_a_corpus(tmp_path: Path) -> None:
     assert done.code == 0, done.stderr
     assert "3 documents, 16 bytes" in done.stdout
     assert "skipped 1 invalid_utf8" in done.stdout
+
+
+@pytest.mark.parametrize("vocab_size", [290, 10])
+def test_for_programs_every_line_of_stderr_is_json_also_where_it_fails(config: Path, vocab_size: int) -> None:
+    done = slm("tokenizer", "train", "-c", config, "--progress", "json", "--set", f"vocab_size={vocab_size}")
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert events[-1]["event"] == ("error" if done.code else "done")
+    assert done.code == (0 if vocab_size == 290 else 2)

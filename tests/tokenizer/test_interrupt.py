@@ -62,3 +62,54 @@ def test_ctrl_c_ends_long_work_within_half_a_second(program: str, tmp_path: Path
     assert b"KeyboardInterrupt" in stderr
     assert seconds < 0.5
     assert not (tmp_path / "shards" / "manifest.json").exists()
+
+
+UNIQUE = """
+import itertools, random, sys
+from slm.tokenizer import train_tokenizer
+numbers = random.Random(1)
+def documents():
+    while True:
+        yield "".join(f" {numbers.getrandbits(60):x}" for _ in range(20_000))
+def progress(report):
+    if report.counters["spilled_bytes"] > 0: print("working", flush=True)
+train_tokenizer(documents(), vocab_size=1000, memory_limit="64MiB", spill_dir=sys.argv[2], progress=progress)
+"""
+
+MERGE = """
+import random, sys
+from slm.tokenizer import train_tokenizer
+numbers = random.Random(1)
+documents = ["".join(f" {numbers.getrandbits(60):x}" for _ in range(400_000))]
+def progress(report):
+    if report.phase != "count": print("working", flush=True)
+train_tokenizer(iter(documents), vocab_size=1_000_000, progress=progress)
+"""
+
+PIPE = """
+import sys, threading
+from slm.tokenizer import train_tokenizer
+threading.Timer(0.2, lambda: print("working", flush=True)).start()
+train_tokenizer("-", vocab_size=1000)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.15])
+@pytest.mark.parametrize("program", [UNIQUE, MERGE, PIPE], ids=["spill", "merge", "silent pipe"])
+def test_ctrl_c_ends_every_phase_and_leaves_nothing(program: str, delay: float, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", program, "", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"working\n"
+        time.sleep(delay)
+        assert process.poll() is None
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        # Not `communicate`, which would close the pipe that is to stay silent.
+        process.wait(timeout=30)
+        seconds = time.monotonic() - started
+        assert process.stderr is not None
+        assert b"KeyboardInterrupt" in process.stderr.read()
+    # Half a second is promised; a machine that does much else may take a few times as long.
+    assert seconds < 2
+    assert list(tmp_path.iterdir()) == []

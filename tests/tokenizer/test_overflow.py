@@ -7,6 +7,9 @@ from tokenizers import Tokenizer, models, trainers
 
 from slm.tokenizer import train_tokenizer
 
+# That a document is one giant pretoken is what these tests are about.
+pytestmark = pytest.mark.filterwarnings("ignore:the pattern left stretches:slm.errors.SlmWarning")
+
 RUN = "a" * 10_000
 """A document that is one pretoken by any pattern: `aa` occurs 9,999 times in it."""
 

@@ -34,6 +34,7 @@ def load_json(content: object, tmp_path: Path) -> Tokenizer:
 
 def test_the_directory_has_every_artifact_and_comes_back(directory: Path, tokenizer: Tokenizer) -> None:
     assert sorted(path.name for path in directory.iterdir()) == [
+        "merge_counts.txt",
         "merges.txt",
         "special_tokens_map.json",
         "tokenizer.json",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slm.cli.nouns import noun_with_commands
-from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
+from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.progress import ProgressStyle
 
 if TYPE_CHECKING:
     from slm.config.data import DataConfig
@@ -23,7 +24,11 @@ ShardsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Shard direc
 
 @app.command()
 def build(
-    config: ConfigOption, set_: SetOption = None, dry_run: DryRunOption = False, json_: JsonOption = False
+    config: ConfigOption,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
+    json_: JsonOption = False,
 ) -> None:
     """Encode a corpus into shards. Interrupted and started again, it makes the same shards; done, it does nothing.
 
@@ -42,7 +47,7 @@ def build(
     if dry_run:
         _tell_plan(settings, tokenizer, len(corpus.files), corpus.total_bytes, json_=json_)
         return
-    with progress_display("reading") as on_progress:
+    with progress_display("reading", progress) as on_progress:
         built = build_from(
             corpus,
             tokenizer,
@@ -84,7 +89,7 @@ def inspect(
 
 
 @app.command()
-def verify(shards: ShardsArgument, json_: JsonOption = False) -> None:
+def verify(shards: ShardsArgument, progress: ProgressOption = ProgressStyle.AUTO, json_: JsonOption = False) -> None:
     """Hash every shard and compare it with the manifest; exit code 1 names the first file that differs.
 
     [bold]Example[/bold]: slm data verify shards
@@ -92,7 +97,7 @@ def verify(shards: ShardsArgument, json_: JsonOption = False) -> None:
     from slm.cli.progress import format_amount, progress_display
     from slm.data.verify import verify_shards
 
-    with progress_display("verify") as on_progress:
+    with progress_display("verify", progress) as on_progress:
         checked = verify_shards(shards, progress=on_progress)
     if json_:
         typer.echo(json.dumps(asdict(checked)))

@@ -1,6 +1,8 @@
 """How an error reaches the person at the terminal: one paragraph on stderr, a hint, an exit code."""
 
+import json
 import os
+import sys
 import traceback
 from typing import Any, cast
 
@@ -12,14 +14,15 @@ from slm.errors import EXIT_FAILED, EXIT_USAGE, InternalError, SlmError
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 
-def report(error: Exception, *, verbose: bool) -> int:
+def report(error: Exception, *, verbose: bool, as_json: bool = False) -> int:
     """Tell an error on stderr, and return the exit code it stands for.
 
     Args:
         error: What a command raised.
         verbose: Whether the traceback comes first.
+        as_json: Whether stderr is read by a program, so that all is told in one JSON object without a traceback.
     """
-    if verbose:
+    if verbose and not as_json:
         tell("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, _UsageError):
         return _report_usage(error)
@@ -41,10 +44,35 @@ def report(error: Exception, *, verbose: bool) -> int:
     for cause in _causes(error):
         if cause not in told:
             told += f"\n  caused by: {cause}"
+    if as_json:
+        tell_json({"event": "error", "message": told, "hint": hint or None, "exit_code": code})
+        return code
     tell(told, label="error", style="bold red")
     if hint:
         tell(f"\n{hint}", label="hint", style="bold cyan")
     return code
+
+
+def report_warning(message: str, *, as_json: bool = False) -> None:
+    """Tell a warning on stderr, with its hint if it has one.
+
+    Args:
+        message: What the library warned of.
+        as_json: As in `report`.
+    """
+    told, _, hint = message.partition("\n\nhint: ")
+    if as_json:
+        tell_json({"event": "warning", "message": told, "hint": hint or None})
+        return
+    tell(told, label="warning", style="bold yellow")
+    if hint:
+        tell(hint, label="hint", style="bold cyan")
+
+
+def tell_json(event: dict[str, Any]) -> None:
+    """Write an event to stderr as one line of JSON."""
+    sys.stderr.write(json.dumps(event) + "\n")
+    sys.stderr.flush()
 
 
 def _causes(error: BaseException) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from slm.cli.nouns import noun_as_command
-from slm.cli.options import JsonOption, SetOption
+from slm.cli.options import JsonOption, ProgressOption, SetOption
+from slm.cli.progress import ProgressStyle
 
 app = noun_as_command()
 
@@ -27,6 +28,7 @@ def evaluate(
     ] = None,
     set_: SetOption = None,
     device: Annotated[str, typer.Option(help="`cpu`, `cuda`, `cuda:1`, `mps` or `auto`.")] = "auto",
+    progress: ProgressOption = ProgressStyle.AUTO,
     json_: JsonOption = False,
 ) -> None:
     """Measure perplexity and bits per byte over whole documents.
@@ -59,7 +61,7 @@ def evaluate(
     total = min(available, config.max_documents or available)
     tokenizer = load_tokenizer(model_dir)
     model = load_model(model_dir, device=resolve_device(device))
-    with progress_display("reading") as on_progress:
+    with progress_display("reading", progress) as on_progress:
         report = evaluate_model(
             model,
             documents,

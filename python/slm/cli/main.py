@@ -6,6 +6,7 @@ Nouns are imported when they are used (`slm.cli.nouns` lists them), so help load
 import importlib
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
@@ -14,9 +15,9 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from slm import __version__
-from slm.cli.errors import missing_library, report, tell
+from slm.cli.errors import missing_library, report, report_warning, tell, tell_json
 from slm.cli.nouns import NOUNS
-from slm.errors import EXIT_FAILED, EXIT_INTERRUPTED
+from slm.errors import EXIT_FAILED, EXIT_INTERRUPTED, SlmWarning
 
 _HELP = """\
 From raw text to a small language model that answers over HTTP.
@@ -39,6 +40,11 @@ class _Session:
     """What the options before and after a command say about the whole call."""
 
     verbose: bool = False
+    progress: str = "auto"
+
+    def is_read_by_programs(self) -> bool:
+        """Whether every line on stderr is to be JSON."""
+        return self.progress == "json"
 
 
 class LazyGroup(TyperGroup):
@@ -145,6 +151,12 @@ def run(arguments: list[str]) -> int:
         arguments: What follows `slm`.
     """
     session = _Session()
+    with warnings.catch_warnings():
+        warnings.showwarning = _teller_of_warnings(session)
+        return _run(arguments, session)
+
+
+def _run(arguments: list[str], session: _Session) -> int:
     try:
         code = _build().main(arguments, prog_name="slm", standalone_mode=False, obj=session)
         sys.stdout.flush()
@@ -158,10 +170,26 @@ def run(arguments: list[str]) -> int:
         _discard_output()
         return error.code if isinstance(error.code, int) else EXIT_FAILED
     except Exception as error:  # noqa: BLE001  the last place that can turn an error into a message and an exit code
-        return report(error, verbose=session.verbose)
+        return report(error, verbose=session.verbose, as_json=session.is_read_by_programs())
     if code == EXIT_INTERRUPTED:
-        tell("interrupted", style="bold yellow")
+        if session.is_read_by_programs():
+            tell_json({"event": "error", "message": "interrupted", "hint": None, "exit_code": code})
+        else:
+            tell("interrupted", style="bold yellow")
     return code if isinstance(code, int) else 0
+
+
+def _teller_of_warnings(session: _Session) -> Any:
+    """What `warnings` calls: ours are told as errors are, those of other libraries as Python does."""
+    as_python_does = warnings.showwarning
+
+    def tell_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, SlmWarning) or session.is_read_by_programs():
+            report_warning(str(message), as_json=session.is_read_by_programs())
+        else:
+            as_python_does(message, category, *place, **more)
+
+    return tell_warning
 
 
 def _discard_output() -> None:

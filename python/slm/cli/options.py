@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from slm.cli.progress import ProgressStyle
 from slm.config.base import Config
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -44,6 +45,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 """Whether to print the plan alone; the default is False."""
+
+
+def _note_progress(ctx: typer.Context, value: ProgressStyle) -> ProgressStyle:
+    # Errors and warnings are told by `slm.cli.main`, which must know whether a program reads them.
+    if hasattr(ctx.obj, "progress"):
+        ctx.obj.progress = value
+    return value
+
+
+ProgressOption = Annotated[
+    ProgressStyle,
+    typer.Option(
+        "--progress",
+        help="How progress is told on stderr: [bold]bar[/bold], [bold]plain[/bold] lines, one [bold]json[/bold] "
+        "object a line, or [bold]none[/bold]; [bold]auto[/bold] is a bar for a terminal and lines elsewhere.",
+        callback=_note_progress,
+    ),
+]
+"""How progress is shown; the parameter is called `progress` and has the default `ProgressStyle.AUTO`."""
 
 
 def load_config(config_class: type[ConfigT], path: Path, overrides: list[str] | None = None) -> ConfigT:

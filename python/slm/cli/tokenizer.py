@@ -6,36 +6,43 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from slm.cli.nouns import noun_with_commands
-from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
+from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.progress import ProgressStyle
 from slm.cli.tokenizer_encode import decode, encode
-from slm.cli.tokenizer_inspect import inspect, pattern_in_words
+from slm.cli.tokenizer_inspect import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slm.config.tokenizer import CorpusConfig, TokenizerConfig
-    from slm.tokenizer.tokenizer import Tokenizer
+    from slm.config.tokenizer import CorpusConfig
 
 app = noun_with_commands("Train a tokenizer, look inside it, encode and decode.")
 
 
 @app.command()
 def train(
-    config: ConfigOption, set_: SetOption = None, dry_run: DryRunOption = False, json_: JsonOption = False
+    config: ConfigOption,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
+    json_: JsonOption = False,
 ) -> None:
     """Learn a tokenizer from a corpus; the same config makes the same tokenizer, with any number of threads.
 
     [bold]Example[/bold]: slm tokenizer train -c configs/tokenizer/8k.yaml --set out=tok
     """
     from slm.cli.progress import progress_display
+    from slm.cli.tokenizer_plan import announce, summary, tell_plan
     from slm.config.tokenizer import TokenizerConfig
     from slm.tokenizer.train import train_tokenizer
 
     settings = load_config(TokenizerConfig, config, set_)
     if dry_run:
-        _tell_plan(settings, json_=json_)
+        tell_plan(settings, json_=json_)
         return
-    with progress_display("reading") as on_progress:
+    if progress is not ProgressStyle.NONE:
+        announce(settings, progress)
+    with progress_display("reading", progress) as on_progress:
         tokenizer = train_tokenizer(
             list(settings.corpus.paths),
             **corpus_arguments(settings.corpus),
@@ -61,9 +68,10 @@ def train(
         )
     if json_:
         made = {"out": str(settings.out), "fingerprint": tokenizer.fingerprint, "training": tokenizer.training}
-        typer.echo(json.dumps(made | {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}))
+        made |= {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.merges())}
+        typer.echo(json.dumps(made | {"next": f"slm tokenizer inspect {settings.out}"}))
         return
-    typer.echo(_summary(settings, tokenizer))
+    typer.echo(summary(settings, tokenizer))
 
 
 app.command()(inspect)
@@ -87,37 +95,3 @@ def left_out(skipped: "Mapping[str, int]", replaced_sequences: int) -> str:
     parts = [f"{count:,} {reason}" for reason, count in skipped.items() if count]
     text = f"skipped {', '.join(parts) or 'nothing'}"
     return f"{text}; replaced {replaced_sequences:,} sequences that are not UTF-8" if replaced_sequences else text
-
-
-def _tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
-    from slm.cli.progress import format_amount
-    from slm.tokenizer.corpus import open_corpus
-
-    corpus = open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus))
-    num_files, num_bytes = len(corpus.files), corpus.total_bytes
-    if json_:
-        plan = {"files": num_files, "bytes": num_bytes, "settings": settings.model_dump(mode="json")}
-        typer.echo(json.dumps(plan))
-        return
-    typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
-    typer.echo(f"learn      {settings.vocab_size:,} tokens, pattern {pattern_in_words(settings)}")
-    typer.echo(f"write      {settings.out}")
-
-
-def _summary(settings: "TokenizerConfig", tokenizer: "Tokenizer") -> str:
-    record = tokenizer.training or {}
-    corpus, counts, seconds = record["corpus"], record["counts"], record["seconds"]
-    lines = [
-        f"tokenizer  {settings.out}",
-        f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges",
-        f"pattern    {pattern_in_words(settings)}",
-        f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
-        f"{counts['unique_pretokens']:,} different pretokens",
-        f"           {left_out(corpus['skipped'], corpus['replaced_sequences'])}",
-        f"time       {seconds['count']:.1f}s counting, {seconds['merge']:.1f}s merging",
-    ]
-    if record["spilled_bytes"]:
-        lines.append(f"spilled    {record['spilled_bytes']:,} bytes, {record['passes']} passes over the counts")
-    if tokenizer.vocab_size < settings.vocab_size:
-        lines.append(f"note       the corpus has no more pairs, so {settings.vocab_size:,} tokens were not reached")
-    return "\n".join([*lines, "", f"slm tokenizer inspect {settings.out}", f"slm tokenizer encode {settings.out} TEXT"])

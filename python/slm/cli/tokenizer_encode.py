@@ -78,29 +78,14 @@ def show_tokens(tokens: list[bytes]) -> None:
 
 
 def _read_stdin_text() -> str:
-    return decode_utf8(sys.stdin.buffer.read(), "stdin", is_cut=False)
-
-
-def decode_utf8(content: bytes, place: str, *, is_cut: bool) -> str:
-    """The text of bytes.
-
-    Args:
-        content: The bytes.
-        place: Where they are from, for the error.
-        is_cut: Whether the end of `content` may have gone through a character, which is then left out.
-
-    Raises:
-        DataError: They are not UTF-8.
-    """
     from slm.errors import DataError
 
+    content = sys.stdin.buffer.read()
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        if is_cut and error.start > len(content) - 4:
-            return content[: error.start].decode()
         raise DataError(
-            f"{place} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}\n\n"
+            f"stdin is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}\n\n"
             "hint: convert it, for example with `iconv -f latin1 -t utf-8`"
         ) from None
 

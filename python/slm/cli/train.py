@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from slm.cli.nouns import noun_as_command
-from slm.cli.options import ConfigArgument, DryRunOption, JsonOption, SetOption, load_config
+from slm.cli.options import ConfigArgument, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.progress import ProgressStyle
 from slm.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ app = noun_as_command()
 
 @app.command()
 def train(
-    config: ConfigArgument, set_: SetOption = None, dry_run: DryRunOption = False, json_: JsonOption = False
+    config: ConfigArgument,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
+    json_: JsonOption = False,
 ) -> None:
     """Train a model from shards; started again with the same config it goes on from the newest checkpoint.
 
@@ -29,18 +34,14 @@ def train(
     import json
     import warnings
 
-    from slm.cli.errors import tell
+    from slm.cli.errors import report_warning, tell, tell_json
     from slm.config.run import RunConfig
     from slm.errors import SlmWarning
     from slm.report import write_report
     from slm.train.plan import plan_run
 
-    def tell_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        tell(str(message), label="warning" if issubclass(category, SlmWarning) else category.__name__, style="yellow")
-
     with warnings.catch_warnings():
         warnings.simplefilter("always", SlmWarning)
-        warnings.showwarning = tell_warning
         run = load_config(RunConfig, config, set_)
         plan = plan_run(run)
         if dry_run:
@@ -48,10 +49,13 @@ def train(
                 json.dumps(asdict(plan) | {"memory_bytes": plan.memory.total}) if json_ else _describe(run, plan)
             )
             return
-        tell(_describe(run, plan))
+        if progress is ProgressStyle.JSON:
+            tell_json({"event": "plan", "steps": run.train.max_steps, "memory_bytes": plan.memory.total})
+        else:
+            tell(_describe(run, plan))
         # What concerns the plan alone has been said; `fit` opens the shards again.
         warnings.filterwarnings("ignore", message=".*tokenizer` is missing", category=SlmWarning)
-        result = _fit(run, plan)
+        result = _fit(run, plan, progress)
         if result.is_finished:
             write_report(result.out)
     if json_:
@@ -59,26 +63,32 @@ def train(
     else:
         typer.echo(_summary(run, result))
     if not result.is_finished:
-        tell(
-            f"\nstopped after step {result.step:,} of {result.max_steps:,}; go on with `{_same_command(config, set_)}`"
+        go_on = (
+            f"stopped after step {result.step:,} of {result.max_steps:,}; go on with `{_same_command(config, set_)}`"
         )
+        if progress is ProgressStyle.JSON:
+            report_warning(go_on, as_json=True)
+        else:
+            tell(f"\n{go_on}")
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _fit(run: "RunConfig", plan: "TrainPlan") -> "TrainResult":
+def _fit(run: "RunConfig", plan: "TrainPlan", progress: ProgressStyle) -> "TrainResult":
     """Train with a live line."""
-    from slm.cli.errors import tell
-    from slm.cli.progress import Figure, ProgressReport, progress_display
+    from slm.cli.errors import report_warning
+    from slm.cli.progress import ProgressReport, progress_display
+    from slm.cli.rates import Figure
     from slm.train.interrupt import StopOnSignal
     from slm.train.metrics import StepMetrics
     from slm.train.trainer import Trainer
 
     def on_signal(name: str) -> None:
-        tell(f"{name}: finishing the step and writing a checkpoint; once more ends at once", style="yellow")
+        message = f"{name}: finishing the step and writing a checkpoint; once more ends at once"
+        report_warning(message, as_json=progress is ProgressStyle.JSON)
 
     latest: dict[str, Figure] = {}
 
-    with progress_display("starting") as on_progress, StopOnSignal(on_signal) as stop:
+    with progress_display("starting", progress) as on_progress, StopOnSignal(on_signal) as stop:
 
         def on_step(metrics: StepMetrics) -> None:
             latest["loss"] = metrics.loss

@@ -1,10 +1,12 @@
-"""What a person wants to know about a tokenizer: its tokens, what they save on a text, and which are of no use."""
+"""What a person wants to know about a tokenizer itself: its tokens, how they came to be, and which are of no use."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from slm.errors import DataError
+from slm.tokenizer.scripts import script_of_token
 from slm.tokenizer.tokenizer import Tokenizer
 
 
@@ -53,6 +55,16 @@ class TokenizerReport:
     tokens_by_length: dict[int, int]
     """How many tokens have how many bytes; special tokens are left out."""
 
+    tokens_by_script: dict[str, int]
+    """How many tokens are of which script, most first; special tokens are left out."""
+
+    merge_curve: dict[int, int]
+    """How often the pair of a merge occurred when it was merged, by rank: at 1, 2, 5, 10 and so on, and the last.
+
+    Where the last ones occurred a handful of times, a larger vocabulary would learn only noise. Empty where that was
+    not counted, as for tokenizers of other programs.
+    """
+
     longest: tuple[TokenInfo, ...]
     """The longest tokens, longest first, lower ids first among equals."""
 
@@ -64,32 +76,6 @@ class TokenizerReport:
 
     missing_bytes: int
     """Bytes that have no token, so that text with them cannot be encoded."""
-
-
-@dataclass(frozen=True)
-class SampleReport:
-    """What a tokenizer does to a text."""
-
-    bytes: int
-    """Bytes of the text in UTF-8."""
-
-    characters: int
-    """Characters of the text."""
-
-    tokens: int
-    """Tokens that it becomes."""
-
-    bytes_per_token: float
-    """Compression: more is better."""
-
-    characters_per_token: float
-    """The same in characters."""
-
-    distinct_tokens: int
-    """Different tokens that occur."""
-
-    vocab_used: float
-    """Share of the vocabulary that occurs, from 0 to 1."""
 
 
 def inspect_tokenizer(tokenizer: Tokenizer, *, num_longest: int = 20) -> TokenizerReport:
@@ -124,6 +110,10 @@ def inspect_tokenizer(tokenizer: Tokenizer, *, num_longest: int = 20) -> Tokeniz
         fingerprint=tokenizer.fingerprint,
         mean_token_bytes=float(text_lengths.mean()) if text_lengths.size else 0.0,
         tokens_by_length={length: int(count) for length, count in enumerate(counts) if count},
+        tokens_by_script=dict(
+            Counter(script_of_token(tokenizer.token_bytes(token_id)) for token_id in text_ids).most_common()
+        ),
+        merge_curve=_merge_curve(tokenizer.merge_counts()),
         longest=tuple(info(token_id) for token_id in by_length[:num_longest]),
         incomplete_utf8=sum(not _is_utf8(tokenizer.token_bytes(token_id)) for token_id in by_length),
         unreachable=tuple(info(token_id) for token_id in sorted(unreachable)),
@@ -131,26 +121,10 @@ def inspect_tokenizer(tokenizer: Tokenizer, *, num_longest: int = 20) -> Tokeniz
     )
 
 
-def inspect_sample(tokenizer: Tokenizer, text: str) -> SampleReport:
-    """Measure what the tokenizer does to a text.
-
-    Raises:
-        DataError: The text is empty, so there is nothing to measure.
-    """
-    if not text:
-        raise DataError("the sample is empty, so there is nothing to measure")
-    ids = tokenizer.encode(text)
-    num_bytes = len(text.encode())
-    distinct = len(np.unique(ids))
-    return SampleReport(
-        bytes=num_bytes,
-        characters=len(text),
-        tokens=len(ids),
-        bytes_per_token=num_bytes / len(ids),
-        characters_per_token=len(text) / len(ids),
-        distinct_tokens=distinct,
-        vocab_used=distinct / tokenizer.vocab_size,
-    )
+def _merge_curve(counts: NDArray[np.uint64]) -> dict[int, int]:
+    ranks = [step * 10**power for power in range(len(str(len(counts)))) for step in (1, 2, 5)]
+    shown = sorted({rank for rank in ranks if rank <= len(counts)} | ({len(counts)} if len(counts) else set()))
+    return {rank: int(counts[rank - 1]) for rank in shown}
 
 
 def _byte(value: int) -> bytes:

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from slm import _core
 from slm.errors import ConfigError
+from slm.tokenizer import convert
 from slm.tokenizer.threads import default_num_threads
 
 if TYPE_CHECKING:
+    import tokenizers
+    import transformers
+
     from slm.tokenizer.corpus import PathLike
 
 IdsLike: TypeAlias = NDArray[Any] | Sequence[int] | Iterable[int]
@@ -60,6 +64,36 @@ class Tokenizer:
             OSError: The disk refused.
         """
         self._core.save(directory)
+
+    def to_tokenizers(self) -> "tokenizers.Tokenizer":
+        """Make the Hugging Face `tokenizers.Tokenizer` with the same ids, without a file.
+
+        Raises:
+            MissingPackageError: `tokenizers` is not installed.
+        """
+        return convert.to_tokenizers(self._core)
+
+    def to_transformers(self) -> "transformers.PreTrainedTokenizerFast":
+        """Make the Hugging Face `transformers.PreTrainedTokenizerFast` with the same ids, without a file.
+
+        It is what `AutoTokenizer.from_pretrained` makes of the saved directory: special tokens have their roles. As
+        always there, text of a special token becomes that token unless `split_special_tokens=True` is given.
+
+        Raises:
+            MissingPackageError: `transformers` is not installed.
+        """
+        return convert.to_transformers(self._core)
+
+    @classmethod
+    def from_tokenizers(cls, tokenizer: "tokenizers.Tokenizer") -> Self:
+        """Take over a Hugging Face `tokenizers.Tokenizer` of byte-level BPE, with its ids.
+
+        For one of `transformers`, give its `backend_tokenizer`.
+
+        Raises:
+            TokenizerError: It is of another kind, or has a part that is not supported; the message names it.
+        """
+        return cls(convert.from_tokenizers(tokenizer))
 
     @property
     def core(self) -> "_core.Tokenizer":
@@ -228,6 +262,13 @@ class Tokenizer:
         """The merges by rank: left id, right id and the id of both together."""
         return self._core.merges()
 
+    def merge_counts(self) -> NDArray[np.uint64]:
+        """How often the pair of each merge occurred in the corpus when it was merged; (merges,), uint64.
+
+        They fall from rank to rank. 0 where that is not known; empty for a tokenizer that another program trained.
+        """
+        return self._core.merge_counts()
+
     def __len__(self) -> int:
         return self.vocab_size
 
@@ -243,13 +284,23 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         names = {token_id: content for content, token_id in self.special_tokens.items()}
         end_of_text = None if self.end_of_text_id is None else names[self.end_of_text_id]
-        return _unpickle, (self._core.to_json(), end_of_text, self._core.chat_template, self._core.training)
+        return _unpickle, (
+            self._core.to_json(),
+            end_of_text,
+            self._core.chat_template,
+            self._core.training,
+            self._core.merge_counts().tolist(),
+        )
 
 
 def _unpickle(
-    tokenizer_json: bytes, end_of_text: str | None, chat_template: str | None, training: str | None
+    tokenizer_json: bytes,
+    end_of_text: str | None,
+    chat_template: str | None,
+    training: str | None,
+    merge_counts: list[int],
 ) -> Tokenizer:
-    return Tokenizer(_core.Tokenizer.from_json(tokenizer_json, end_of_text, chat_template, training))
+    return Tokenizer(_core.Tokenizer.from_json(tokenizer_json, end_of_text, chat_template, training, merge_counts))
 
 
 def _as_ids(ids: IdsLike) -> NDArray[np.uint32]:

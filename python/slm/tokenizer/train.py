@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 from slm import _core
 from slm.tokenizer.bounds import resolve_bounds
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
+from slm.tokenizer.predict import check_spill, predict_training
+from slm.tokenizer.record import warn_of_giants
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Normalization, Tokenizer
 
@@ -14,6 +16,9 @@ ChatTokens: TypeAlias = Literal["chatml"]
 
 SpecialTokensInText: TypeAlias = Literal["text", "split"]
 """What the text of a special token in the corpus is: ordinary text, or a place to split at."""
+
+# Below this training takes seconds, and whatever goes wrong does so soon.
+_PREDICTED_BYTES = 1 << 30
 
 
 def train_tokenizer(
@@ -90,7 +95,11 @@ def train_tokenizer(
             most 4 GiB.
         spill_dir: Directory to spill to. None: the one that `out` is in, or else the one for temporary files.
         max_spill: Most bytes that may be spilled at a time, as `memory_limit`. None: no limit.
-        progress: Called about twenty times a second from this thread; an exception in it stops the training.
+        progress: Called about twenty times a second from this thread with how far the training is: `phase` (such as
+            `count` and `merge`), `unit`, `done`, `total` (0: not known) and `counters`, a dict: always `spilled_bytes`
+            and `memory_bytes` (of the process, without files), while counting `text_bytes` and `unique_pretokens` (an
+            estimate until all are counted), while merging `merge_count`, how often the last merged pair occurred. An
+            exception in it stops the training and is raised.
         out: Directory to save the tokenizer in.
 
     Returns:
@@ -99,13 +108,14 @@ def train_tokenizer(
     Raises:
         ConfigError: A setting is out of range, such as a `vocab_size` below special tokens and alphabet; a stretch of
             text that the pattern does not split is longer than 1 MiB and a 64th of `memory_limit`; `max_spill` is
-            used up.
+            used up, or surely will be.
         DataError: The corpus has no text, or a file is not UTF-8, malformed or cut off.
         FileNotFoundError: A path does not exist.
         OSError: A file cannot be read, or the disk to spill to is full.
 
     Warns:
-        SlmWarning: The directory to spill to lives in memory.
+        SlmWarning: The directory to spill to lives in memory, or will hardly have the space; the pattern leaves
+            stretches of text whole that are far longer than words.
 
     Example:
         >>> tok = train_tokenizer(iter(["to be or not to be"]), vocab_size=260)
@@ -116,6 +126,17 @@ def train_tokenizer(
         corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
     )
     bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)
+    num_threads = num_threads or default_num_threads()
+    if found.total_bytes >= _PREDICTED_BYTES:
+        predicted = predict_training(
+            found,
+            vocab_size=vocab_size,
+            pattern=pattern,
+            num_threads=num_threads,
+            memory_limit=bounds.memory_limit,
+        )
+        if predicted is not None:
+            check_spill(predicted, bounds)
     core = _core.train_tokenizer(
         found,
         vocab_size=vocab_size,
@@ -131,13 +152,14 @@ def train_tokenizer(
         max_token_length=max_token_length,
         max_token_bytes=max_token_bytes,
         initial_alphabet=initial_alphabet,
-        num_threads=num_threads or default_num_threads(),
+        num_threads=num_threads,
         memory_limit=bounds.memory_limit,
         spill_dir=bounds.spill_dir,
         max_spill=bounds.max_spill,
         progress=progress,
     )
     tokenizer = Tokenizer(core)
+    warn_of_giants(tokenizer.training)
     if out is not None:
         tokenizer.save(out)
     return tokenizer

@@ -41,6 +41,8 @@ pub struct Parts {
     pub ignore_merges: bool,
     /// The special token that ends a document; `None` looks for one of the usual names.
     pub end_of_text: Option<String>,
+    /// How often the pair of each merge occurred when it was merged, by rank, 0 where that is not known; empty if it is of none.
+    pub merge_counts: Vec<u64>,
     /// What puts messages together for a model, in Jinja; kept, never run.
     pub chat_template: Option<String>,
     /// `training.json`, word for word.

@@ -89,6 +89,14 @@ impl Corpus {
 }
 
 impl Corpus {
+    /// The files, if they are files.
+    pub fn files_alone(&self) -> Option<&corpus::Corpus> {
+        match &self.0 {
+            Kind::Files { corpus, .. } => Some(corpus),
+            Kind::Iterable { .. } => None,
+        }
+    }
+
     /// How the files were asked for, if they are files.
     pub fn spec(&self) -> Option<&CorpusSpec> {
         match &self.0 {

@@ -6,6 +6,7 @@
 mod corpus;
 mod error;
 mod interruptible;
+mod predict;
 mod shard;
 mod tokenizer;
 mod train;
@@ -16,6 +17,8 @@ mod _core {
     use crate::corpus::Corpus;
     #[pymodule_export]
     use crate::interruptible::Progress;
+    #[pymodule_export]
+    use crate::predict::{Prediction, predict_training, sample_texts};
     #[pymodule_export]
     use crate::shard::{build_shards, file_checksum};
     #[pymodule_export]

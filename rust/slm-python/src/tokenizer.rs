@@ -7,6 +7,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyList, PyString};
+use slm_core::encode::Coverage;
 use slm_core::pretokenize::Normalization;
 use slm_core::token::TokenId;
 use slm_core::tokenizer::SpecialTokens;
@@ -34,15 +35,19 @@ impl Tokenizer {
     /// Reads the content of a `tokenizer.json`, with the end-of-text token, the chat template and `training.json` that its
     /// directory gave.
     #[staticmethod]
-    #[pyo3(signature = (json, end_of_text=None, chat_template=None, training=None))]
+    #[pyo3(signature = (json, end_of_text=None, chat_template=None, training=None, merge_counts=Vec::new()))]
     fn from_json(
         py: Python<'_>,
         json: PyBackedBytes,
         end_of_text: Option<String>,
         chat_template: Option<String>,
         training: Option<String>,
+        merge_counts: Vec<u64>,
     ) -> PyResult<Self> {
-        interruptible(py, None, |_| tokenizer_file::from_json(&json, end_of_text, chat_template, training)).map(Self)
+        interruptible(py, None, |_| {
+            tokenizer_file::from_json(&json, end_of_text, chat_template, training, merge_counts)
+        })
+        .map(Self)
     }
 
     /// The content of `tokenizer.json`.
@@ -154,6 +159,24 @@ impl Tokenizer {
     /// The merges by rank: left, right and produced id of each.
     fn merges(&self) -> Vec<(TokenId, TokenId, TokenId)> {
         self.0.merges().into_iter().map(|merge| (merge.left, merge.right, merge.produced)).collect()
+    }
+
+    /// How often the pair of each merge occurred when it was merged, 0 where that is not known; empty where nobody counted.
+    #[pyo3(signature = () -> "numpy.typing.NDArray[numpy.uint64]")]
+    fn merge_counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        self.0.parts().merge_counts.clone().into_pyarray(py)
+    }
+
+    /// The content of `tokenizer_config.json`.
+    fn config_json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        guarded(py, || tokenizer_file::config_json(&self.0)).map(|json| PyBytes::new(py, &json))
+    }
+
+    /// How many pretokens of texts are one token: pretokens and their bytes, those that are one token and their bytes.
+    fn coverage(&self, py: Python<'_>, texts: Vec<PyBackedStr>) -> PyResult<(u64, u64, u64, u64)> {
+        let coverage = interruptible(py, None, |callback| self.0.coverage(&texts, callback))?;
+        let Coverage { pretokens, bytes, whole_pretokens, whole_bytes } = coverage;
+        Ok((pretokens, bytes, whole_pretokens, whole_bytes))
     }
 
     /// The number of tokens, special ones included.

@@ -14,6 +14,7 @@ mod json_lines;
 mod memory;
 mod parquet;
 mod pipe;
+pub mod sample;
 mod skip;
 mod summary;
 mod utf8;

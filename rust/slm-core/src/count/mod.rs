@@ -7,11 +7,15 @@
 //! added up in the end. Read in this order: this file, [`table`], [`runs`] (how a run is stored), [`sorted`] (runs to one).
 
 mod bounds;
+mod distinct;
+mod giants;
 pub(crate) mod runs;
 mod sorted;
 mod table;
 
 pub use bounds::Bounds;
+pub use distinct::AllDistinct;
+pub use giants::Giants;
 pub use sorted::SortedCounts;
 pub use table::PretokenCounts;
 
@@ -34,6 +38,10 @@ pub struct CountProgress {
     pub bytes_read: AtomicU64,
     /// Bytes of text counted.
     pub text_bytes: AtomicU64,
+    /// The different pretokens in it.
+    pub distinct: AllDistinct,
+    /// Their number, once everything is counted.
+    pub unique_pretokens: AtomicU64,
 }
 
 /// The pretokens of a corpus in figures.
@@ -45,6 +53,8 @@ pub struct CountSummary {
     pub unique_bytes: u64,
     /// Pretokens in all.
     pub pretokens: u64,
+    /// Those that are far longer than words.
+    pub giants: Giants,
     /// Identifies the counts, in whatever order they were made.
     pub fingerprint: u64,
 }
@@ -61,6 +71,7 @@ impl CountSummary {
         self.unique_pretokens += 1;
         self.unique_bytes += pretoken.len() as u64;
         self.pretokens += count;
+        self.giants.add(pretoken, count);
         self.fingerprint = self.fingerprint.wrapping_add(xxh3_64_with_seed(pretoken, count));
     }
 }
@@ -93,8 +104,7 @@ pub fn count<'a>(
     let runs = within.map(|(_, spill)| Runs::new(spill));
     let worker = Worker {
         pretokenizer,
-        // What is left is for the frequent pretokens while the others are sorted, and for blocks that are written.
-        table_bytes: memory_bytes / num_threads / 16 * 13,
+        table_bytes: table_bytes(memory_bytes, num_threads),
         max_pretoken_bytes: max_pretoken_bytes(memory_bytes),
         runs: runs.as_ref(),
         stop,
@@ -130,6 +140,19 @@ pub fn count<'a>(
         _ => Counted::Table(add_up(tables)),
     };
     Ok((counted, read))
+}
+
+/// About how many short pretokens a thread's table holds before it is full.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(crate) fn max_pretokens_within(memory_bytes: usize, num_threads: usize) -> f64 {
+    // Between 24 / 0.94 and twice 24 / 0.75 bytes each, by how well the limit suits a power of two.
+    table_bytes(memory_bytes, num_threads) as f64 / 44.0
+}
+
+/// What each thread's table may take. What is left is for the frequent pretokens while the others are sorted, and for blocks that
+/// are written.
+fn table_bytes(memory_bytes: usize, num_threads: usize) -> usize {
+    memory_bytes / num_threads / 16 * 13
 }
 
 /// The longest pretoken that is taken where there are `memory_bytes`: encoding one takes some thirty times its bytes.
@@ -171,6 +194,7 @@ impl Worker<'_> {
                 });
                 std::mem::replace(&mut outcome, Ok(()))?;
             }
+            self.progress.distinct.absorb(counts.distinct());
             self.progress.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
             self.progress.text_bytes.fetch_add(batch.text.len() as u64, Ordering::Relaxed);
         }

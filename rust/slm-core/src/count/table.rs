@@ -3,6 +3,7 @@
 //! Nearly all occurrences are of short pretokens, so those live in the table itself: 15 bytes and a length make two words, which
 //! one comparison tells apart and one multiplication hashes, and no pointer is followed. Longer ones are in an arena.
 
+use crate::count::distinct::Distinct;
 use crate::error::Result;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -91,6 +92,8 @@ pub struct PretokenCounts {
     long: HashTable<Long>,
     arena: Vec<u8>,
     longest: usize,
+    /// All that was ever in the table, for reports on the way.
+    distinct: Distinct,
     max_bytes: usize,
     is_full: bool,
 }
@@ -112,6 +115,7 @@ impl PretokenCounts {
             long: HashTable::new(),
             arena: Vec::new(),
             longest: SHORT_BYTES,
+            distinct: Distinct::default(),
             max_bytes,
             is_full: false,
         }
@@ -126,6 +130,11 @@ impl PretokenCounts {
     /// Bytes of the longest pretoken that was ever in the table, or 15 if none was longer.
     pub fn longest_bytes(&self) -> usize {
         self.longest
+    }
+
+    /// What was ever in the table.
+    pub(super) fn distinct(&self) -> &Distinct {
+        &self.distinct
     }
 
     /// Counts `count` more of a pretoken.
@@ -189,6 +198,7 @@ impl PretokenCounts {
             if slot.key == Key::default() {
                 *slot = Slot { key, count };
                 self.used += 1;
+                self.distinct.add(key.hash());
                 return;
             }
             at += 1;
@@ -239,6 +249,7 @@ impl PretokenCounts {
         arena.extend_from_slice(pretoken);
         long.insert_unique(xxh3_64(pretoken), entry, |entry| xxh3_64(&arena[entry.start..entry.start + entry.length]));
         self.longest = self.longest.max(pretoken.len());
+        self.distinct.add(xxh3_64(pretoken));
         if long.len() == long.capacity() {
             // The next one doubles the table, and both sizes are there while it does.
             self.is_full |= self.allocated_bytes() + 2 * self.long.allocation_size() > self.max_bytes;
@@ -271,7 +282,8 @@ impl PretokenCounts {
         let arena = std::mem::take(&mut self.arena);
         let bytes_of = |long: &Long| &arena[long.start..long.start + long.length];
         long.sort_unstable_by(|a, b| bytes_of(a).cmp(bytes_of(b)));
-        *self = Self { longest: self.longest, ..Self::within(self.max_bytes) };
+        let distinct = std::mem::take(&mut self.distinct);
+        *self = Self { longest: self.longest, distinct, ..Self::within(self.max_bytes) };
 
         let mut long = long.iter().peekable();
         for slot in &short {

@@ -7,6 +7,7 @@
 
 pub mod batch;
 mod cache;
+mod coverage;
 mod merge;
 mod pairs;
 
@@ -15,6 +16,7 @@ pub(crate) use pairs::PairTable;
 
 use crate::token::TokenId;
 use cache::Cache;
+pub use coverage::Coverage;
 use hashbrown::HashMap;
 
 /// Bytes that a pretoken may have to be looked up in the cache.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The least memory that a limit may allow.
 pub const MIN_LIMIT_BYTES: u64 = 64 << 20;
@@ -16,6 +17,32 @@ pub fn default_limit() -> u64 {
         fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| of_cgroups(Path::new("/sys/fs/cgroup"), &text));
     let total = machine.into_iter().chain(container).min();
     total.map_or(MAX_DEFAULT_BYTES, |total| (total / 4).clamp(MIN_LIMIT_BYTES, MAX_DEFAULT_BYTES))
+}
+
+/// The most memory of its own that this process was seen to have.
+#[derive(Debug, Default)]
+pub struct PeakMemory(AtomicU64);
+
+impl PeakMemory {
+    /// Looks at what the process has, in bytes; 0 where the system does not say.
+    pub fn look(&self) -> u64 {
+        let anonymous =
+            fs::read_to_string("/proc/self/status").ok().and_then(|text| anonymous_bytes(&text)).unwrap_or(0);
+        self.0.fetch_max(anonymous, Ordering::Relaxed);
+        anonymous
+    }
+
+    /// The most that any look has seen.
+    pub fn bytes(&self) -> u64 {
+        self.look();
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Memory that no file stands behind, from the text of `/proc/self/status`.
+fn anonymous_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok().map(|kibibytes: u64| kibibytes << 10)
 }
 
 fn of_meminfo(text: &str) -> Option<u64> {
@@ -60,6 +87,17 @@ mod tests {
         assert_eq!(of_cgroups(root.path(), "0::/a/b\n"), Some(2000));
         assert_eq!(of_cgroups(root.path(), "4:cpu:/c\n9:cpu,memory:/c\n"), Some(3000));
         assert_eq!(of_cgroups(root.path(), "0::/elsewhere\n"), None);
+    }
+
+    #[test]
+    fn the_peak_is_the_most_that_was_seen() {
+        assert_eq!(anonymous_bytes("VmHWM:\t  99 kB\nRssAnon:\t    12 kB\n"), Some(12 << 10));
+        let peak = PeakMemory::default();
+        let much = vec![1_u8; 64 << 20];
+        let seen = peak.look();
+        drop(much);
+        assert!(peak.bytes() >= seen);
+        assert!(seen == 0 || seen > 64 << 20);
     }
 
     #[test]

@@ -12,13 +12,16 @@ mod write;
 
 pub use read::{from_json, load};
 pub use record::of_training;
-pub use write::{save, to_json};
+pub use write::{config_json, save, to_json};
 
 /// The file that holds the tokenizer.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// The file with what `transformers` wants to know besides.
 const CONFIG_FILE: &str = "tokenizer_config.json";
+
+/// The file with how often the pair of each merge occurred when it was merged: a number a line, in the order of `merges.txt`.
+const MERGE_COUNTS_FILE: &str = "merge_counts.txt";
 
 /// The file with what the tokenizer was made from.
 const TRAINING_FILE: &str = "training.json";

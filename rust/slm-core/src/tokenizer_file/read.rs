@@ -1,7 +1,7 @@
 //! From files to a tokenizer. The file may come from anywhere, so every claim in it is checked.
 
 use super::json::{AddedToken, Model, TokenizerJson};
-use super::{CONFIG_FILE, MAX_FILE_BYTES, TOKENIZER_FILE, TRAINING_FILE, steps};
+use super::{CONFIG_FILE, MAX_FILE_BYTES, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE, steps};
 use crate::byte_chars::bytes_of_chars;
 use crate::error::{Error, Result};
 use crate::merges::{Merge, Merges};
@@ -30,7 +30,8 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
         other => other.map(Some),
     };
     // A loose `tokenizer.json` may lie among files of other things, so only a directory's own neighbours are read.
-    let (config, training) = if path.is_dir() { (beside(CONFIG_FILE)?, beside(TRAINING_FILE)?) } else { (None, None) };
+    let beside = |name: &str| if path.is_dir() { beside(name) } else { Ok(None) };
+    let (config, training, merge_counts) = (beside(CONFIG_FILE)?, beside(TRAINING_FILE)?, beside(MERGE_COUNTS_FILE)?);
     let in_file =
         |name: &str, message: String| Error::Tokenizer(format!("`{}`: {message}", file.with_file_name(name).display()));
     let (end_of_text, chat_template) = match config {
@@ -50,6 +51,10 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
     parts.end_of_text = end_of_text;
     parts.chat_template = chat_template;
     parts.training = training;
+    if let Some(merge_counts) = merge_counts {
+        parts.merge_counts = numbers_by_line(&merge_counts, parts.merges.len())
+            .map_err(|message| in_file(MERGE_COUNTS_FILE, message))?;
+    }
     Tokenizer::new(pretokenizer, parts).map_err(|error| match error {
         Error::Tokenizer(message) => Error::Tokenizer(format!("`{}`: {message}", file.display())),
         other => other,
@@ -65,11 +70,13 @@ pub fn from_json(
     end_of_text: Option<String>,
     chat_template: Option<String>,
     training: Option<String>,
+    merge_counts: Vec<u64>,
 ) -> Result<Tokenizer> {
     let (pretokenizer, mut parts) = parse(json).map_err(Error::Tokenizer)?;
     parts.end_of_text = end_of_text;
     parts.chat_template = chat_template;
     parts.training = training;
+    parts.merge_counts = merge_counts;
     Tokenizer::new(pretokenizer, parts)
 }
 
@@ -86,6 +93,18 @@ fn read_limited(path: &Path) -> Result<Vec<u8>> {
         )));
     }
     Ok(content)
+}
+
+fn numbers_by_line(content: &[u8], expected: usize) -> std::result::Result<Vec<u64>, String> {
+    let text = std::str::from_utf8(content).map_err(|_| "is not UTF-8".to_owned())?;
+    let number = |(line, number): (usize, &str)| {
+        number.parse().map_err(|_| format!("line {} is {number:?}, it must be a number", line + 1))
+    };
+    let numbers = text.lines().enumerate().map(number).collect::<std::result::Result<Vec<u64>, _>>()?;
+    if numbers.len() != expected {
+        return Err(format!("has {} lines, the tokenizer has {expected} merges", numbers.len()));
+    }
+    Ok(numbers)
 }
 
 /// The end-of-text token and the chat template. Several templates by name, which `transformers` knows too, are passed over.

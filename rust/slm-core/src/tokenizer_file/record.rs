@@ -22,6 +22,7 @@ pub fn of_training(trained: Trained, options: &TrainOptions, spec: Option<&Corpu
     let parts = Parts {
         vocab: trained.vocab,
         merges: trained.merges,
+        merge_counts: trained.merge_counts,
         // The first special token ends documents unless one of the usual names is among them.
         end_of_text: options.special_tokens.first().filter(|_| !has_usual_name(options)).cloned(),
         chat_template: options.chat_tokens.map(|chat_tokens| chat_tokens.template().to_owned()),
@@ -56,6 +57,7 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
             "max_token_bytes": options.max_token_bytes,
             "initial_alphabet": options.initial_alphabet,
             "num_threads": options.num_threads,
+            "memory_limit": options.bounds.as_ref().map(|bounds| bounds.memory_bytes),
         },
         "corpus": {
             "files": trained.corpus.files,
@@ -69,6 +71,9 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
             "pretokens": trained.counts.pretokens,
             "unique_pretokens": trained.counts.unique_pretokens,
             "unique_bytes": trained.counts.unique_bytes,
+            "longest_bytes": trained.counts.giants.longest_bytes,
+            "longest_begins": trained.counts.giants.longest_begins(),
+            "giant_bytes": trained.counts.giants.bytes,
             "fingerprint": hex(trained.counts.fingerprint),
         },
         "vocab_size": trained.vocab.len(),
@@ -76,6 +81,7 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
         "unicode_version": UNICODE_VERSION,
         "spilled_bytes": trained.spilled_bytes,
         "passes": trained.passes,
+        "peak_memory_bytes": trained.peak_memory_bytes,
         "seconds": {"count": trained.count_seconds, "merge": trained.merge_seconds},
         "created_by": concat!("slm ", env!("CARGO_PKG_VERSION")),
     })

@@ -1,6 +1,6 @@
 //! From a tokenizer to its files, byte for byte as `tokenizers` would write `tokenizer.json` itself.
 
-use super::{CONFIG_FILE, TOKENIZER_FILE, TRAINING_FILE, steps};
+use super::{CONFIG_FILE, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE, steps};
 use crate::byte_chars::chars_of_bytes;
 use crate::error::{Error, Result};
 use crate::io::durable;
@@ -28,7 +28,7 @@ pub fn save(tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(Error::io(directory))?;
     let chars = chars_of_tokens(tokenizer);
     let vocab = serde_json::to_vec(&vocab_object(&chars)).map_err(|error| unwritable(&error))?;
-    let config = pretty(&config(tokenizer))?;
+    let config = config_json(tokenizer)?;
     let special_tokens_map = pretty(&Value::Object(special_tokens_map(tokenizer)))?;
     let merges = merges_text(tokenizer, &chars);
     let tokenizer_json = to_json(tokenizer)?;
@@ -38,13 +38,28 @@ pub fn save(tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
         (CONFIG_FILE, &config),
         ("special_tokens_map.json", &special_tokens_map),
     ];
+    let merge_counts: String =
+        tokenizer.parts().merge_counts.iter().flat_map(|count| [count.to_string(), "\n".to_owned()]).collect();
+    // Those of another tokenizer would lie about this one; so would its record.
+    if merge_counts.is_empty() {
+        durable::remove_if_exists(&directory.join(MERGE_COUNTS_FILE))?;
+    } else {
+        files.push((MERGE_COUNTS_FILE, merge_counts.as_bytes()));
+    }
     match &tokenizer.parts().training {
         Some(training) => files.push((TRAINING_FILE, training.as_bytes())),
-        // One of another tokenizer would lie about this one.
         None => durable::remove_if_exists(&directory.join(TRAINING_FILE))?,
     }
     files.push((TOKENIZER_FILE, &tokenizer_json));
     durable::write_together(directory, &files)
+}
+
+/// The content of `tokenizer_config.json`.
+///
+/// # Errors
+/// As [`to_json`].
+pub fn config_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
+    pretty(&config(tokenizer))
 }
 
 /// The content of `tokenizer.json`.

@@ -3,6 +3,7 @@
 use crate::count::PretokenCounts;
 use crate::token::TokenId;
 use crate::train::TrainOptions;
+use crate::train::passes::MAX_PIECES_BYTES;
 use crate::train::words::Words;
 
 /// Pretokens with more places than this are learned from in passes, even where memory is plenty.
@@ -45,6 +46,19 @@ impl Memory {
     /// Whether a table is to be learned from at once: so much of it is better left to passes, even where there is the memory.
     pub fn holds_at_once(self, counts: &PretokenCounts, size: &TableSize) -> bool {
         size.text_bytes + counts.len() <= MAX_PLACES_AT_ONCE && self.holds(counts, size.text_bytes, 1)
+    }
+
+    /// About the most bytes that learning from so many pretokens takes, beginning with a table of them that takes `table_bytes`,
+    /// and whether that is done in memory alone.
+    pub fn to_learn(self, pretokens: usize, text_bytes: usize, table_bytes: usize) -> (usize, bool) {
+        let places = text_bytes + pretokens;
+        if places <= MAX_PLACES_AT_ONCE {
+            let list = size_of::<(u64, usize, usize)>() * pretokens + text_bytes;
+            return ((table_bytes + list).max(list + words_bytes(places)), true);
+        }
+        let pool = TableSize { pretokens, text_bytes, is_in_alphabet: [false; 256] }.pool_bytes();
+        // Then come pieces, of which no pass has more than this.
+        ((table_bytes + pool).max(pool + MAX_PIECES_BYTES), pool <= self.pool_bytes())
     }
 
     /// Whether a table can be made into a pool in memory.

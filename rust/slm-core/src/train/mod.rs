@@ -8,6 +8,7 @@ mod memory;
 mod passes;
 mod pieces;
 mod pool;
+mod predict;
 mod sketch;
 mod tokens;
 mod words;
@@ -16,6 +17,7 @@ use crate::chat::ChatTokens;
 use crate::corpus::{ReadSummary, Source};
 use crate::count::{Bounds, CountProgress, CountSummary, Counted, PretokenCounts, SortedCounts, count};
 use crate::error::{Error, Result};
+use crate::io::memory::PeakMemory;
 use crate::io::spill::Spill;
 use crate::merges::Merges;
 use crate::pretokenize::Pretokenizer;
@@ -26,6 +28,7 @@ use learn::Learner;
 use memory::{Memory, TableSize};
 use passes::learn_in_passes;
 use pool::Pool;
+pub use predict::{Prediction, predict};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -160,6 +163,8 @@ pub struct Trained {
     pub vocab: Vocab,
     /// The merges by rank.
     pub merges: Merges,
+    /// How often the pair of each merge occurred when it was merged, by rank; 0 where that is not known.
+    pub merge_counts: Vec<u64>,
     /// What was read.
     pub corpus: ReadSummary,
     /// What was counted.
@@ -168,6 +173,8 @@ pub struct Trained {
     pub spilled_bytes: u64,
     /// How often the counts were gone through to learn merges: 1 where all of them fit into memory.
     pub passes: u64,
+    /// The most anonymous memory of the whole process that was seen on the way, in bytes; 0 where the system does not say.
+    pub peak_memory_bytes: u64,
     /// Wall time of reading and counting.
     pub count_seconds: f64,
     /// Wall time of learning merges.
@@ -176,7 +183,9 @@ pub struct Trained {
 
 /// Learns a vocabulary from documents.
 ///
-/// The phases are `count`, in bytes of the corpus, and `merge`, in merges.
+/// The phases are `count`, in bytes of the corpus, with `text_bytes` and `unique_pretokens` (about, until all are counted), and
+/// `merge`, in merges, with `merge_count`: how often the last merged pair occurred. Both say `spilled_bytes`, and `memory_bytes`:
+/// the anonymous memory of the process.
 ///
 /// # Errors
 /// Those of [`crate::corpus::read_batches`]; [`Error::Config`] where `vocab_size` is smaller than special tokens and alphabet,
@@ -190,8 +199,13 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
     let merged = MergeProgress::default();
     let spill = options.bounds.as_ref().map(|bounds| Spill::new(&bounds.spill_dir, bounds.max_spill_bytes));
     let spilled_bytes = || spill.as_ref().map_or(0, Spill::written_bytes);
-    let snapshot =
-        || merged.snapshot(spilled_bytes()).unwrap_or_else(|| counted.snapshot(total_bytes, spilled_bytes()));
+    let peak = PeakMemory::default();
+    let snapshot = || {
+        let resources = [("spilled_bytes", spilled_bytes()), ("memory_bytes", peak.look())];
+        let mut progress = merged.snapshot().unwrap_or_else(|| counted.snapshot(total_bytes));
+        progress.counters.extend(resources);
+        progress
+    };
     supervise(callback, snapshot, |stop| {
         let start = Instant::now();
         let within = options.bounds.as_ref().map(|bounds| bounds.memory_bytes).zip(spill.as_ref());
@@ -200,6 +214,7 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
             Counted::Table(counts) => CountSummary::new(counts),
             Counted::Sorted(sorted) => sorted.summary(),
         };
+        counted.unique_pretokens.store(summary.unique_pretokens, Ordering::Relaxed);
         let count_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let learner = Learning { options, spill: spill.as_ref(), stop, progress: &merged };
@@ -207,10 +222,12 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
         Ok(Trained {
             vocab: tokens.vocab,
             merges: tokens.merges,
+            merge_counts: tokens.counts,
             corpus,
             counts: summary,
             spilled_bytes: spilled_bytes(),
             passes,
+            peak_memory_bytes: peak.bytes(),
             count_seconds,
             merge_seconds: start.elapsed().as_secs_f64(),
         })
@@ -231,7 +248,7 @@ pub fn train_on_counts(
     let spill = options.bounds.as_ref().map(|bounds| Spill::new(&bounds.spill_dir, bounds.max_spill_bytes));
     supervise(
         callback,
-        || merged.snapshot(0).unwrap_or_default(),
+        || merged.snapshot().unwrap_or_default(),
         |stop| {
             let learner = Learning { options, spill: spill.as_ref(), stop, progress: &merged };
             let (tokens, _) = learner.learn(Counted::Table(counts))?;
@@ -259,6 +276,8 @@ fn check(options: &TrainOptions) -> Result<()> {
 struct MergeProgress {
     merges: AtomicU64,
     max_merges: AtomicU64,
+    /// How often the pair of the last merge occurred.
+    last_count: AtomicU64,
 }
 
 impl MergeProgress {
@@ -266,21 +285,23 @@ impl MergeProgress {
         self.max_merges.store((options.vocab_size - tokens.vocab.len()) as u64, Ordering::Relaxed);
     }
 
-    fn snapshot(&self, spilled_bytes: u64) -> Option<Progress> {
+    fn snapshot(&self) -> Option<Progress> {
         let total = self.max_merges.load(Ordering::Relaxed);
         let done = self.merges.load(Ordering::Relaxed);
-        let counters = if spilled_bytes > 0 { vec![("spilled_bytes", spilled_bytes)] } else { Vec::new() };
+        let counters = vec![("merge_count", self.last_count.load(Ordering::Relaxed))];
         (total > 0).then_some(Progress { phase: "merge", unit: "merges", done, total, counters })
     }
 }
 
 impl CountProgress {
-    fn snapshot(&self, total: u64, spilled_bytes: u64) -> Progress {
+    fn snapshot(&self, total: u64) -> Progress {
         let done = self.bytes_read.load(Ordering::Relaxed);
-        let mut counters = vec![("text_bytes", self.text_bytes.load(Ordering::Relaxed))];
-        if spilled_bytes > 0 {
-            counters.push(("spilled_bytes", spilled_bytes));
-        }
+        let unique_pretokens = match self.unique_pretokens.load(Ordering::Relaxed) {
+            0 => self.distinct.estimate(),
+            exact => exact,
+        };
+        let counters =
+            vec![("text_bytes", self.text_bytes.load(Ordering::Relaxed)), ("unique_pretokens", unique_pretokens)];
         Progress { phase: "count", unit: "bytes", done, total, counters }
     }
 }
@@ -342,6 +363,7 @@ impl<'a> Learning<'a> {
             && let Some(next) = learner.next_pair()?
         {
             let produced = tokens.push_merge(next.left, next.right, next.count);
+            self.progress.last_count.store(next.count, Ordering::Relaxed);
             learner.merge(next, produced);
             self.progress.merges.store(tokens.merges.len() as u64, Ordering::Relaxed);
         }

@@ -28,7 +28,7 @@ use std::thread;
 const PASS_RATIO: u64 = 64;
 
 /// Memory for the pieces of a pass, even where there is more: a further pass costs less than places that no cache holds.
-const MAX_PIECES_BYTES: usize = 160 << 20;
+pub(super) const MAX_PIECES_BYTES: usize = 160 << 20;
 
 /// Where a pass makes fewer merges than this, the next one takes more memory, if there is more.
 const MIN_PASS_MERGES: usize = 64;
