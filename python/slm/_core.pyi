@@ -15,10 +15,13 @@ __all__ = [
     "Progress",
     "Tokenizer",
     "build_shards",
+    "count_pretokens",
     "default_memory_limit",
     "file_checksum",
     "is_in_memory",
+    "merge_counts",
     "predict_training",
+    "read_counts_manifest",
     "sample_texts",
     "train_tokenizer",
 ]
@@ -165,6 +168,11 @@ class Tokenizer:
         """
         The bytes that ids stand for.
         """
+    @property
+    def digits(self, /) -> int | None:
+        """
+        How many numbers stand together at most, where it is not the pattern that says so.
+        """
     def encode(self, /, text: str, parse_special: bool = False) -> numpy.typing.NDArray[numpy.uint32]:
         """
         The ids of a text.
@@ -193,7 +201,7 @@ class Tokenizer:
     @property
     def fingerprint(self, /) -> str:
         """
-        The identity of vocabulary, merges, pattern and special tokens.
+        The identity of vocabulary, merges, pretokenizer and special tokens.
         """
     @staticmethod
     def from_json(
@@ -221,9 +229,27 @@ class Tokenizer:
         The merges by rank: left, right and produced id of each.
         """
     @property
+    def normalization(self, /) -> str | None:
+        """
+        What is done to a text first.
+        """
+    @property
     def pattern(self, /) -> str:
         """
-        The name of the split pattern.
+        The name of the split pattern, or the regex.
+        """
+    def prefix(self, /, vocab_size: SupportsIndex) -> Tokenizer:
+        """
+        The tokenizer that the same training gives with this size of the vocabulary.
+        """
+    @property
+    def prefix_space(self, /) -> bool:
+        """
+        Whether a text that does not begin with a blank is given one.
+        """
+    def pretokens(self, /, text: str) -> list[str]:
+        """
+        What a text is split into before merging.
         """
     def save(self, /, directory: str | PathLike[str]) -> None:
         """
@@ -275,6 +301,25 @@ def build_shards(
     Builds a shard directory; false if it held the same shards already.
     """
 
+def count_pretokens(
+    corpus: Corpus,
+    out: str | PathLike[str],
+    *,
+    pattern: str,
+    digits: SupportsIndex | None,
+    prefix_space: bool,
+    normalization: str | None,
+    num_threads: SupportsIndex,
+    memory_limit: SupportsIndex,
+    part_bytes: SupportsIndex,
+    progress: collections.abc.Callable[[Progress], object] | None = None,
+) -> tuple[int, int, str | None]:
+    """
+    Counts a corpus into a directory, going on where that was broken off.
+
+    Gives the bytes of text that were counted, the parts that had been counted before, and why there were none of use.
+    """
+
 def default_memory_limit() -> int:
     """
     A quarter of the memory of the machine or the container, at least 64 MiB and at most 4 GiB; in bytes.
@@ -292,6 +337,17 @@ def is_in_memory(directory: str | PathLike[str]) -> bool:
     Whether files in a directory live in memory, as on tmpfs.
     """
 
+def merge_counts(
+    paths: SupportsGetItem[int, str | PathLike[str]],
+    out: str | PathLike[str],
+    *,
+    memory_limit: SupportsIndex,
+    progress: collections.abc.Callable[[Progress], object] | None = None,
+) -> None:
+    """
+    Adds counts up into a directory.
+    """
+
 def predict_training(
     corpus: Corpus,
     *,
@@ -305,16 +361,25 @@ def predict_training(
     Predicts what training will take from a sample of the files; None where they cannot be read twice.
     """
 
+def read_counts_manifest(path: str | PathLike[str]) -> str:
+    """
+    The manifest of a counts directory, as JSON, once it is found to be one.
+    """
+
 def sample_texts(corpus: Corpus, max_bytes: SupportsIndex) -> list[str]:
     """
     Texts from all over the files of a corpus, about `max_bytes` of the files; none of documents in memory and of pipes.
     """
 
 def train_tokenizer(
-    corpus: Corpus,
+    corpus: Corpus | None,
+    counts: str | PathLike[str] | None,
     *,
     vocab_size: SupportsIndex,
     pattern: str,
+    digits: SupportsIndex | None,
+    prefix_space: bool,
+    normalization: str | None,
     special_tokens: SupportsGetItem[int, str],
     chat_tokens: str | None,
     reserved_tokens: SupportsIndex,
@@ -327,8 +392,10 @@ def train_tokenizer(
     memory_limit: SupportsIndex,
     spill_dir: str | PathLike[str],
     max_spill: SupportsIndex | None,
+    extend: Tokenizer | None = None,
     progress: collections.abc.Callable[[Progress], object] | None = None,
 ) -> Tokenizer:
     """
-    Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
+    Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on
+    the same documents.
     """

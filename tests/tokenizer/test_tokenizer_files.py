@@ -116,12 +116,11 @@ def edit(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (edit("version", to="2.0"), "version `2.0` is unknown"),
-        (edit("normalizer", to={"type": "NFC"}), "normalizer `NFC` is not supported"),
+        (edit("normalizer", to={"type": "NFKC"}), "normalizer `NFKC` is not supported"),
         (edit("decoder", to=None), "there is no decoder"),
         (edit("decoder", to={"type": "WordPiece"}), "decoder `WordPiece`"),
         (edit("pre_tokenizer", to=None), "there is no pre-tokenizer"),
         (edit("pre_tokenizer", to={"type": "Whitespace"}), "pre-tokenizer `Whitespace`"),
-        (edit("pre_tokenizer", "add_prefix_space", to=True), "add_prefix_space"),
         (edit("pre_tokenizer", "use_regex", to=False), "use_regex"),
         (
             edit(
@@ -129,12 +128,12 @@ def edit(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
                 to={
                     "type": "Sequence",
                     "pretokenizers": [
-                        {"type": "Split", "pattern": {"Regex": r"\w+"}, "behavior": "Isolated", "invert": False},
+                        {"type": "Split", "pattern": {"Regex": r"\b\w+"}, "behavior": "Isolated", "invert": False},
                         {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
                     ],
                 },
             ),
-            r"split pattern `\\w\+` is not supported, it must be that of `gpt2`, `cl100k`, `o200k`, `qwen2`",
+            r"at character 0, `\\b` looks at the text before",
         ),
         (edit("model", "type", to="WordLevel"), "model `WordLevel`"),
         (edit("model", "dropout", to=0.1), "dropout"),

@@ -16,7 +16,8 @@ from slm.cli.tokenizer_inspect import inspect
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slm.config.tokenizer import CorpusConfig
+    from slm.config.tokenizer import CorpusConfig, TokenizerConfig
+    from slm.tokenizer.tokenizer import Tokenizer
 
 app = noun_with_commands("Train a tokenizer, look inside it, encode and decode.")
 
@@ -94,7 +95,7 @@ def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
         "max_spill": settings.max_spill,
     }
     # What nobody asked for is that of the counts, or of the tokenizer to go on from.
-    for name in ("pattern", "special_tokens"):
+    for name in ("pattern", "digits", "prefix_space", "normalization", "special_tokens"):
         if name in settings.model_fields_set:
             arguments[name] = getattr(settings, name)
     if settings.counts is not None or settings.corpus is None:

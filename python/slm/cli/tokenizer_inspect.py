@@ -11,6 +11,7 @@ from slm.cli.options import JsonOption
 from slm.cli.tokenizer_encode import TokenizerArgument, show_tokens
 
 if TYPE_CHECKING:
+    from slm.config.tokenizer import TokenizerConfig
     from slm.tokenizer.compare import Compression
     from slm.tokenizer.inspect import TokenizerReport
     from slm.tokenizer.measure import SampleReport
@@ -119,7 +120,7 @@ def _show_report(report: "TokenizerReport") -> None:
         "tokens": f"{report.vocab_size:,}",
         "merges": f"{report.merges:,}",
         "special tokens": special,
-        "pattern": report.pattern,
+        "pattern": pattern_in_words(report),
         "fingerprint": report.fingerprint,
         "mean length": f"{report.mean_token_bytes:.2f} bytes",
         "bytes without a token": f"{report.missing_bytes}",
@@ -136,6 +137,16 @@ def _show_report(report: "TokenizerReport") -> None:
         console.print("\nlongest tokens", style="bold")
         for token in report.longest:
             console.print(f"{token.id:>8}  {len(token.bytes):>3} bytes  {readable(token.bytes)!r}", markup=False)
+
+
+def pattern_in_words(of: "TokenizerReport | TokenizerConfig | Tokenizer") -> str:
+    """The pattern with its options, in one line."""
+    options = [
+        "" if of.digits is None else f"digits {of.digits}",
+        "prefix space" if of.prefix_space else "",
+        of.normalization or "",
+    ]
+    return ", ".join([of.pattern, *filter(None, options)])
 
 
 def _show_bars(console: Any, title: str, counts: dict[Any, int]) -> None:

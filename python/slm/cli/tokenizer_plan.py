@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from slm.cli.progress import ProgressStyle, format_amount, format_seconds
+from slm.cli.tokenizer_inspect import pattern_in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def tell_plan(settings: "TokenizerConfig", *, json_: bool) -> None:
         typer.echo(json.dumps(plan | {"prediction": None if predicted is None else asdict(predicted)}))
         return
     typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
-    typer.echo(f"learn      {sizes} tokens, pattern {settings.pattern}")
+    typer.echo(f"learn      {sizes} tokens, pattern {pattern_in_words(settings)}")
     typer.echo("\n".join(_describe(predicted)))
     typer.echo(f"write      {settings.out}")
 
@@ -75,7 +76,8 @@ def summary(settings: "TokenizerConfig", vocab_size: int, out: "Path", tokenizer
     limit, peak = record["config"]["memory_limit"], record["peak_memory_bytes"]
     lines = [
         f"tokenizer  {out}",
-        f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges, pattern {tokenizer.pattern}",
+        f"tokens     {tokenizer.vocab_size:,}, {len(tokenizer.merges()):,} merges",
+        f"pattern    {pattern_in_words(tokenizer)}",
         f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
         f"{counts['unique_pretokens']:,} different pretokens",
         f"           {left_out(corpus['skipped'], corpus['replaced_sequences'])}",

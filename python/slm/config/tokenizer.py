@@ -1,10 +1,14 @@
 """Settings of a corpus and of training a tokenizer on it."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
 from slm.config.base import Config, FilePath, NumThreads, Size, TextTuple
+
+PATTERN_NAMES = ("gpt2", "cl100k", "o200k", "llama3", "qwen2")
+"""Patterns that have a name."""
 
 
 class CorpusConfig(Config):
@@ -48,6 +52,15 @@ class CorpusConfig(Config):
         return self
 
 
+def _check_pattern(pattern: str, digits: int | None) -> None:
+    looks_like_a_name = re.fullmatch(r"[\w.-]*\w[\w.-]*", pattern, re.ASCII)
+    if looks_like_a_name and pattern not in PATTERN_NAMES:
+        names = ", ".join(f"`{name}`" for name in PATTERN_NAMES)
+        raise ValueError(f"no `pattern` is called `{pattern}`, it must be {names} or a regex")
+    if digits is not None and pattern not in PATTERN_NAMES:
+        raise ValueError("`digits` goes with the name of a pattern; in a regex, write \\p{N}{1,3} for numbers")
+
+
 class TokenizerConfig(Config):
     """Settings of `slm tokenizer train`."""
 
@@ -72,11 +85,21 @@ class TokenizerConfig(Config):
     A smaller vocabulary is a prefix of a larger one, so they take the time of the largest.
     """
 
-    pattern: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"] = "gpt2"
-    """How text is split before merging, by the name of the tokenizer that made the pattern known.
+    pattern: Annotated[str, Field(min_length=1, max_length=4096)] = "gpt2"
+    """How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3`, `qwen2`, or any other regex itself.
 
-    `llama3` is another name of `cl100k`, whose regex is the same. `qwen2` is without that tokenizer's NFC normalizer.
+    `llama3` is another name of `cl100k`, whose regex is the same. `qwen2` has that tokenizer's NFC only with
+    `normalization`. See docs/patterns.md.
     """
+
+    digits: Annotated[int, Field(ge=1, le=3)] | None = None
+    """Most digits that stand together in a pretoken, 1, 2 or 3. None: as the pattern has it. Not with a regex."""
+
+    prefix_space: bool = False
+    """Whether a document that does not begin with a blank is given one, so that its first word is as any other."""
+
+    normalization: Literal["nfc"] | None = None
+    """`nfc`: characters that can be written as one are, before text is split. None: text stays as it is."""
 
     special_tokens: TextTuple = ("<|endoftext|>",)
     """Tokens that no text is split into, with the lowest ids in this order; shards need `<|endoftext|>`."""
@@ -127,6 +150,11 @@ class TokenizerConfig(Config):
     """Directory of the tokenizer; made if missing, replaced as a whole when done."""
 
     @model_validator(mode="after")
+    def _pattern_is_known(self) -> Self:
+        _check_pattern(self.pattern, self.digits)
+        return self
+
+    @model_validator(mode="after")
     def _special_tokens_are_distinct(self) -> Self:
         if "" in self.special_tokens:
             raise ValueError("`special_tokens` has an empty token")
@@ -164,8 +192,17 @@ class CountConfig(Config):
     corpus: CorpusConfig
     """What is counted."""
 
-    pattern: Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"] = "gpt2"
+    pattern: Annotated[str, Field(min_length=1, max_length=4096)] = "gpt2"
     """How text is split, as for training; counts of different patterns do not add up."""
+
+    digits: Annotated[int, Field(ge=1, le=3)] | None = None
+    """As for training."""
+
+    prefix_space: bool = False
+    """As for training."""
+
+    normalization: Literal["nfc"] | None = None
+    """As for training."""
 
     num_threads: NumThreads | None = None
     """Threads that count. None: one for each core. The result is the same for any number."""
@@ -178,3 +215,8 @@ class CountConfig(Config):
 
     out: FilePath
     """Directory of the counts; made if missing. The same command again goes on with what is there."""
+
+    @model_validator(mode="after")
+    def _pattern_is_known(self) -> Self:
+        _check_pattern(self.pattern, self.digits)
+        return self

@@ -14,6 +14,7 @@ from slm.errors import SlmWarning
 from slm.sizes import parse_size
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, open_corpus
 from slm.tokenizer.threads import default_num_threads
+from slm.tokenizer.tokenizer import Normalization
 
 if TYPE_CHECKING:
     from slm.tokenizer.corpus import PathLike
@@ -30,7 +31,16 @@ class Counts:
     """The directory."""
 
     pattern: str
-    """Name of the pattern that the text was split by."""
+    """Name of the pattern that the text was split by, or the regex."""
+
+    digits: int | None
+    """Most digits that stand together, where that is not as the pattern has it."""
+
+    prefix_space: bool
+    """Whether a document that did not begin with a blank was given one."""
+
+    normalization: Normalization | None
+    """What was done to the text before it was split."""
 
     pretokens: int
     """Pretokens in all."""
@@ -75,6 +85,9 @@ class Counts:
         return cls(
             path=Path(path),
             pattern=manifest["pretokenizer"]["pattern"],
+            digits=manifest["pretokenizer"].get("digits"),
+            prefix_space=manifest["pretokenizer"].get("prefix_space", False),
+            normalization=manifest["pretokenizer"].get("normalization"),
             pretokens=manifest["counts"]["pretokens"],
             unique_pretokens=manifest["counts"]["unique_pretokens"],
             fingerprint=manifest["counts"]["fingerprint"],
@@ -90,6 +103,9 @@ def count_pretokens(
     *,
     out: "PathLike",
     pattern: str = "gpt2",
+    digits: int | None = None,
+    prefix_space: bool = False,
+    normalization: Normalization | None = None,
     documents: Documents = "file",
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
@@ -112,6 +128,9 @@ def count_pretokens(
         out: Directory of the counts; made if missing. Where it holds the counts of the same files and settings already,
             nothing is done.
         pattern: How text is split, as for `train_tokenizer`.
+        digits: As for `train_tokenizer`.
+        prefix_space: As for `train_tokenizer`.
+        normalization: As for `train_tokenizer`.
         documents: As for `train_tokenizer`.
         separator: As for `train_tokenizer`.
         format: As for `train_tokenizer`.
@@ -151,6 +170,9 @@ def count_pretokens(
         found,
         out,
         pattern=pattern,
+        digits=digits,
+        prefix_space=prefix_space,
+        normalization=normalization,
         num_threads=num_threads or default_num_threads(),
         memory_limit=_memory_limit(memory_limit),
         part_bytes=parse_size(part_size, "part_size"),

@@ -35,7 +35,16 @@ class TokenizerReport:
     """Special tokens and their ids."""
 
     pattern: str
-    """Name of the split pattern."""
+    """Name of the split pattern, or else its regex."""
+
+    digits: int | None
+    """Most digits that stand together in a pretoken; None where that is as the pattern has it."""
+
+    prefix_space: bool
+    """Whether a text that does not begin with a blank is given one."""
+
+    normalization: str | None
+    """`nfc` if characters are composed before text is split."""
 
     fingerprint: str
     """Identity of the tokenizer."""
@@ -95,6 +104,9 @@ def inspect_tokenizer(tokenizer: Tokenizer, *, num_longest: int = 20) -> Tokeniz
         merges=len(tokenizer.merges()),
         special_tokens=tokenizer.special_tokens,
         pattern=tokenizer.pattern,
+        digits=tokenizer.digits,
+        prefix_space=tokenizer.prefix_space,
+        normalization=tokenizer.normalization,
         fingerprint=tokenizer.fingerprint,
         mean_token_bytes=float(text_lengths.mean()) if text_lengths.size else 0.0,
         tokens_by_length={length: int(count) for length, count in enumerate(counts) if count},

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 IdsLike: TypeAlias = NDArray[Any] | Sequence[int] | Iterable[int]
 """Token ids as an array of any integer type, a list or another iterable."""
+
+Normalization: TypeAlias = Literal["nfc"]
+"""What can be done to a text before it is split."""
 
 
 class Tokenizer:
@@ -44,7 +47,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: "PathLike") -> Self:
-        """Load a tokenizer directory, or a `tokenizer.json` of byte-level BPE with a pattern of `train_tokenizer`.
+        """Load a tokenizer directory, or a `tokenizer.json` of byte-level BPE by whoever made it.
 
         Raises:
             TokenizerError: The file is malformed, or needs something that is not supported; the message names it.
@@ -123,8 +126,23 @@ class Tokenizer:
 
     @property
     def pattern(self) -> str:
-        """Name of the pattern that splits text before merging."""
+        """Name of the pattern that splits text before merging, or else its regex."""
         return self._core.pattern
+
+    @property
+    def digits(self) -> int | None:
+        """Most digits that stand together in a pretoken; None where that is as the pattern has it."""
+        return self._core.digits
+
+    @property
+    def prefix_space(self) -> bool:
+        """Whether a text that does not begin with a blank is given one."""
+        return self._core.prefix_space
+
+    @property
+    def normalization(self) -> "Normalization | None":
+        """`nfc` if characters are composed before text is split, None if text stays as it is."""
+        return "nfc" if self._core.normalization == "nfc" else None
 
     @property
     def fingerprint(self) -> str:
@@ -227,6 +245,21 @@ class Tokenizer:
             ConfigError: An id is not in the vocabulary.
         """
         return self._core.decode_bytes(_as_ids(ids))
+
+    def pretokens(self, text: str) -> list[str]:
+        """Split a text as is done before merging, which never joins two of the pieces.
+
+        Together they are the text, composed and with a blank before it where the tokenizer's options say so.
+
+        Raises:
+            DataError: The text has a lone surrogate.
+
+        Example:
+            >>> from slm.tokenizer import train_tokenizer
+            >>> train_tokenizer(iter(["a"]), vocab_size=257, pattern="cl100k").pretokens("it's 1984!")
+            ['it', "'s", ' ', '198', '4', '!']
+        """
+        return self._core.pretokens(text)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token; a token may hold part of a character.

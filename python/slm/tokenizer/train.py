@@ -12,7 +12,7 @@ from slm.tokenizer.counts import Counts
 from slm.tokenizer.predict import check_spill, predict_training
 from slm.tokenizer.record import warn_of_giants
 from slm.tokenizer.threads import default_num_threads
-from slm.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from slm.tokenizer.tokenizer import Normalization, Tokenizer, load_tokenizer
 
 DEFAULT_SPECIAL_TOKENS = ("<|endoftext|>",)
 """The special tokens where nobody names some."""
@@ -34,6 +34,9 @@ def train_tokenizer(
     counts: PathLike | None = None,
     extend: Tokenizer | PathLike | None = None,
     pattern: str | None = None,
+    digits: int | None = None,
+    prefix_space: bool = False,
+    normalization: Normalization | None = None,
     documents: Documents = "file",
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
@@ -70,7 +73,14 @@ def train_tokenizer(
         extend: Tokenizer to go on from, or its directory. Its tokens keep their ids, its merges come first; new merges,
             and `special_tokens` that it lacks, come after them. Text is cut as it cuts it, and merging goes on there.
         pattern: How text is split before merging: `gpt2`, `cl100k`, `o200k`, `llama3` (which is `cl100k` by another
-            name) or `qwen2` (without its NFC normalizer). None: that of `counts` or `extend`, or else `gpt2`.
+            name), `qwen2`, or any other regex itself. What is made of letters, digits, `_`, `-` and `.` alone is a
+            name. None: that of `counts` or `extend` with its options, or else `gpt2`.
+        digits: Most digits that stand together in a pretoken: 1, 2 or 3, in place of what a named pattern has.
+            Numbers then hold no blank, also for `gpt2`. None: as the pattern has it.
+        prefix_space: Whether a document that does not begin with a blank is given one, so that its first word is as
+            any other. Encoding does the same, so decoding gives a blank more than there was.
+        normalization: `nfc` composes characters (NFC) before text is split, as Qwen's tokenizers do; what is decoded
+            is the composed text. None: text stays as it is.
         documents: What one document of a text file is: the `file`, each `line` with its ending (as Hugging Face's
             `train(files)`), or the text between two `separator`s.
         separator: Text between two documents; only with `documents="separator"`.
@@ -136,10 +146,12 @@ def train_tokenizer(
             corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
         )
     old = None if extend is None else load_tokenizer(extend)
-    if pattern is None and old is not None:
-        pattern = old.pattern
-    elif pattern is None:
-        pattern = "gpt2" if counts is None else Counts.load(counts).pattern
+    if pattern is None and digits is None and not prefix_space and normalization is None:
+        like = Counts.load(counts) if counts is not None else old
+        if like is not None:
+            pattern, digits = like.pattern, like.digits
+            prefix_space, normalization = like.prefix_space, like.normalization
+    pattern = pattern or "gpt2"
     if special_tokens is None:
         special_tokens = DEFAULT_SPECIAL_TOKENS if old is None else ()
     bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)
@@ -159,6 +171,9 @@ def train_tokenizer(
         counts,
         vocab_size=vocab_size,
         pattern=pattern,
+        digits=digits,
+        prefix_space=prefix_space,
+        normalization=normalization,
         special_tokens=list(special_tokens),
         chat_tokens=chat_tokens,
         reserved_tokens=reserved_tokens,

@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let options = TrainOptions {
         vocab_size: vocab_size.parse()?,
-        pattern: pattern.parse()?,
+        pretokenizer: pattern.parse()?,
         num_threads: threads.parse()?,
         bounds,
         ..TrainOptions::default()

@@ -46,7 +46,7 @@ impl Tokenizer {
         });
         let merge_counts = old.merge_counts.iter().take(merges.len()).copied().collect();
         let parts = Parts { vocab, merges, merge_counts, training: record, ..old.clone() };
-        Self::new(self.pattern(), parts)
+        Self::new(self.pretokenizer().clone(), parts)
     }
 
     /// The merges up to the one that makes the last of `num_tokens` tokens.

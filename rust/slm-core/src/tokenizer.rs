@@ -1,9 +1,9 @@
-//! The tokenizer: a vocabulary, its merges and a split pattern, ready to encode from any number of threads.
+//! The tokenizer: a vocabulary, its merges and a pretokenizer, ready to encode from any number of threads.
 
 use crate::encode::{Encoder, Scratch};
 use crate::error::{Error, Result};
 use crate::merges::Merges;
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
 use crate::token::TokenId;
 use crate::vocab::Vocab;
@@ -54,7 +54,7 @@ pub struct Parts {
 /// Encodes and decodes. Shared freely between threads.
 #[derive(Debug)]
 pub struct Tokenizer {
-    pattern: Pattern,
+    pretokenizer: Pretokenizer,
     parts: Parts,
     encoder: Encoder,
     special_tokens: Option<AhoCorasick>,
@@ -76,7 +76,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Tokenizer`] if a special token is empty or `end_of_text` names none.
-    pub fn new(pattern: Pattern, parts: Parts) -> Result<Self> {
+    pub fn new(pretokenizer: Pretokenizer, parts: Parts) -> Result<Self> {
         let Parts { vocab, merges, .. } = &parts;
         let bytes = (0..=u8::MAX).filter_map(|byte| Some((byte, vocab.id(&[byte])?)));
         let merge_list = merges.as_slice().iter().map(|merge| (merge.left, merge.right, merge.produced));
@@ -87,8 +87,16 @@ impl Tokenizer {
         let encoder = Encoder::new(bytes, merge_list, whole_pieces);
         let special_tokens = special_token_matcher(vocab)?;
         let end_of_text_id = find_end_of_text(vocab, parts.end_of_text.as_deref())?;
-        let fingerprint = fingerprint(pattern, &parts);
-        Ok(Self { pattern, encoder, special_tokens, end_of_text_id, fingerprint, parts, scratches: Mutex::default() })
+        let fingerprint = fingerprint(&pretokenizer, &parts);
+        Ok(Self {
+            pretokenizer,
+            encoder,
+            special_tokens,
+            end_of_text_id,
+            fingerprint,
+            parts,
+            scratches: Mutex::default(),
+        })
     }
 
     /// Another one that is the same, to be shared in another way.
@@ -96,12 +104,12 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::new`].
     pub fn renewed(&self) -> Result<Arc<Self>> {
-        Self::new(self.pattern, self.parts.clone()).map(Arc::new)
+        Self::new(self.pretokenizer.clone(), self.parts.clone()).map(Arc::new)
     }
 
-    /// The split pattern.
-    pub fn pattern(&self) -> Pattern {
-        self.pattern
+    /// How text is split before merging.
+    pub fn pretokenizer(&self) -> &Pretokenizer {
+        &self.pretokenizer
     }
 
     /// Token bytes by id, and the special tokens.
@@ -124,7 +132,7 @@ impl Tokenizer {
         self.end_of_text_id
     }
 
-    /// The identity of vocabulary, merges, pattern and special tokens: 32 hexadecimal digits of XXH3-128.
+    /// The identity of vocabulary, merges, pretokenizer and special tokens: 32 hexadecimal digits of XXH3-128.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -165,12 +173,27 @@ impl Tokenizer {
         let mut start = 0;
         if let (Some(matcher), SpecialTokens::Parsed) = (&self.special_tokens, special_tokens) {
             for found in matcher.find_iter(text) {
-                self.encode_ordinary(&text[start..found.start()], scratch, ids, stop)?;
+                self.encode_ordinary(&text[start..found.start()], true, scratch, ids, stop)?;
                 ids.push(self.vocab().special_tokens()[found.pattern().as_usize()].id);
                 start = found.end();
             }
         }
-        self.encode_ordinary(&text[start..], scratch, ids, stop)?;
+        self.encode_ordinary(&text[start..], true, scratch, ids, stop)?;
+        check_missing(scratch)
+    }
+
+    /// Appends the ids of a document, or of a part of one that [`Pretokenizer::safe_cut`] made; special tokens are text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub(crate) fn encode_part(
+        &self,
+        text: &str,
+        begins: bool,
+        scratch: &mut Scratch,
+        ids: &mut Vec<TokenId>,
+    ) -> Result<()> {
+        self.encode_ordinary(text, begins, scratch, ids, &Stop::default())?;
         check_missing(scratch)
     }
 
@@ -182,7 +205,8 @@ impl Tokenizer {
         let mut ids = Vec::with_capacity(bytes.len() / 4 + 8);
         self.with_scratch(|scratch| {
             for chunk in bytes.utf8_chunks() {
-                self.encode_ordinary(chunk.valid(), scratch, &mut ids, &Stop::default())?;
+                let begins = chunk.valid().as_ptr() == bytes.as_ptr();
+                self.encode_ordinary(chunk.valid(), begins, scratch, &mut ids, &Stop::default())?;
                 self.encoder.encode_uncached(chunk.invalid(), scratch, &mut ids);
             }
             check_missing(scratch)
@@ -225,6 +249,7 @@ impl Tokenizer {
     fn encode_ordinary(
         &self,
         mut text: &str,
+        mut begins: bool,
         scratch: &mut Scratch,
         ids: &mut Vec<TokenId>,
         stop: &Stop,
@@ -232,28 +257,28 @@ impl Tokenizer {
         // Text without a safe cut is looked through again with twice the length, so the search stays linear.
         let mut stretch = STRETCH_BYTES;
         while text.len() > stretch {
-            let cut = self.pattern.safe_cut(&text.as_bytes()[..stretch]);
+            let cut = self.pretokenizer.safe_cut(&text.as_bytes()[..stretch]);
             if cut == 0 {
                 stretch *= 2;
                 continue;
             }
-            self.encode_stretch(&text[..cut], scratch, ids);
+            self.encode_stretch(&text[..cut], begins, scratch, ids);
+            begins = false;
             text = &text[cut..];
             stretch = STRETCH_BYTES;
             stop.check()?;
         }
-        self.encode_stretch(text, scratch, ids);
+        self.encode_stretch(text, begins, scratch, ids);
         Ok(())
     }
 
-    fn encode_stretch(&self, text: &str, scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
-        let bytes = text.as_bytes();
-        let base = bytes.as_ptr() as usize;
-        self.pattern.for_each(text, |pretoken| {
-            // Pretokens are slices of `text`, so the difference of their addresses is their place in it.
-            let start = pretoken.as_ptr() as usize - base;
-            self.encoder.encode_pretoken(bytes, start, start + pretoken.len(), scratch, ids);
+    fn encode_stretch(&self, text: &str, begins: bool, scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
+        let mut buffer = scratch.take_text();
+        let text = self.pretokenizer.prepare(text, begins, &mut buffer).unwrap_or(text);
+        self.pretokenizer.for_each_range(text, |start, end| {
+            self.encoder.encode_pretoken(text.as_bytes(), start, end, scratch, ids);
         });
+        scratch.keep_text(buffer);
     }
 }
 
@@ -294,7 +319,7 @@ fn find_end_of_text(vocab: &Vocab, name: Option<&str>) -> Result<Option<TokenId>
 }
 
 /// Lengths go before contents, so that no two tokenizers feed the hash the same bytes.
-fn fingerprint(pattern: Pattern, parts: &Parts) -> String {
+fn fingerprint(pretokenizer: &Pretokenizer, parts: &Parts) -> String {
     fn number(hasher: &mut Xxh3, value: usize) {
         hasher.update(&(value as u64).to_le_bytes());
     }
@@ -304,7 +329,7 @@ fn fingerprint(pattern: Pattern, parts: &Parts) -> String {
     }
     let mut hasher = Xxh3::new();
     bytes(&mut hasher, b"slm.tokenizer 1");
-    bytes(&mut hasher, pattern.name().as_bytes());
+    bytes(&mut hasher, pretokenizer.identity().as_bytes());
     number(&mut hasher, usize::from(parts.ignore_merges));
     number(&mut hasher, parts.vocab.len());
     for token in parts.vocab.iter() {
@@ -343,7 +368,8 @@ mod tests {
         }
         let produced = vocab.push(b"ab");
         let merge = Merge { left: first + 97, right: first + 98, produced };
-        Tokenizer::new(Pattern::Gpt2, Parts { vocab, merges: vec![merge].into(), ..Parts::default() }).unwrap()
+        Tokenizer::new(Pretokenizer::default(), Parts { vocab, merges: vec![merge].into(), ..Parts::default() })
+            .unwrap()
     }
 
     #[test]

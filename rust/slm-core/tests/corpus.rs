@@ -11,7 +11,7 @@ use slm_core::corpus::{
     Source, read_batches, read_batches_from,
 };
 use slm_core::error::{Error, Result};
-use slm_core::pretokenize::Pattern;
+use slm_core::pretokenize::{Pattern, Pretokenizer};
 use slm_core::progress::Stop;
 use slm_core::special_tokens::SpecialTokenFinder;
 use std::fs;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 fn read(source: Source<'_>, pattern: Pattern) -> Result<(Vec<Batch>, ReadSummary)> {
     let mut batches = Vec::new();
-    let summary = read_batches(source, pattern, &Stop::default(), &mut |batch| {
+    let summary = read_batches(source, &pattern.into(), &Stop::default(), &mut |batch| {
         batches.push(batch);
         Ok(())
     })?;
@@ -427,7 +427,7 @@ fn a_pipe_is_read_and_waiting_for_it_can_be_stopped() {
 
     let stop = Stop::default();
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| read_batches((&corpus).into(), Pattern::Gpt2, &stop, &mut |_| Ok(())));
+        let reader = scope.spawn(|| read_batches((&corpus).into(), &Pretokenizer::default(), &stop, &mut |_| Ok(())));
         std::thread::sleep(std::time::Duration::from_millis(50));
         stop.request();
         assert!(matches!(reader.join().unwrap(), Err(Error::Interrupted)));
@@ -564,7 +564,7 @@ fn an_error_of_the_source_or_of_the_consumer_ends_reading() {
     let failing = Source::Memory(Box::new(|| Err(Error::Config("no more".to_owned()))));
     assert!(matches!(read(failing, Pattern::Gpt2), Err(Error::Config(_))));
     let endless = Source::Memory(Box::new(|| Ok(Some(vec!["some text ".repeat(1000)]))));
-    let outcome = read_batches(endless, Pattern::Gpt2, &Stop::default(), &mut |_| Err(Error::Interrupted));
+    let outcome = read_batches(endless, &Pretokenizer::default(), &Stop::default(), &mut |_| Err(Error::Interrupted));
     assert!(matches!(outcome, Err(Error::Interrupted)));
 }
 
@@ -573,7 +573,7 @@ fn a_requested_stop_ends_reading() {
     let stop = Stop::default();
     stop.request();
     let endless = Source::Memory(Box::new(|| Ok(Some(vec!["some text ".repeat(1000)]))));
-    assert!(matches!(read_batches(endless, Pattern::Gpt2, &stop, &mut |_| Ok(())), Err(Error::Interrupted)));
+    assert!(matches!(read_batches(endless, &Pretokenizer::default(), &stop, &mut |_| Ok(())), Err(Error::Interrupted)));
 }
 
 #[test]
@@ -656,7 +656,8 @@ proptest! {
         let (batches, _) = read(Source::Memory(Box::new(move || Ok(left.take()))), pattern).unwrap();
         prop_assert!(batches.len() > 1);
         let spans = batches.iter().flat_map(|batch| batch.spans.iter().map(|&span| batch.str(span)));
-        prop_assert!(spans.flat_map(|span| pattern.split(span)).eq(pattern.split(&text)));
+        let pretokenizer = Pretokenizer::from(pattern);
+        prop_assert!(spans.flat_map(|span| pretokenizer.split(span)).eq(pretokenizer.split(&text)));
     }
 }
 
@@ -671,11 +672,16 @@ fn reading_goes_on_from_any_anchor_with_the_same_text_and_summary() {
     let read = |from: Option<&Anchor>, anchor_bytes| {
         let reading = Reading { max_stretch_bytes: usize::MAX, from, anchor_bytes };
         let mut batches: Vec<(String, Anchor)> = Vec::new();
-        let summary =
-            read_batches_from((&corpus).into(), Pattern::Gpt2, reading, &Stop::default(), &mut |batch, anchor| {
+        let summary = read_batches_from(
+            (&corpus).into(),
+            &Pretokenizer::default(),
+            reading,
+            &Stop::default(),
+            &mut |batch, anchor| {
                 batches.push((batch.text, anchor.clone()));
                 Ok(())
-            });
+            },
+        );
         (batches, summary.expect("it is read"))
     };
     let (whole, expected) = read(None, u64::MAX);

@@ -3,7 +3,7 @@
 use slm_core::corpus::{Corpus, CorpusSpec, Documents, Source};
 use slm_core::count::{Bounds, CountOptions, CountedTo, CountsArtifact, count_to, merge_counts};
 use slm_core::error::{Error, Result};
-use slm_core::pretokenize::Pattern;
+use slm_core::pretokenize::{Pattern, Pretokenizer};
 use slm_core::tokenizer::Tokenizer;
 use slm_core::tokenizer_file::{of_training, to_json};
 use slm_core::train::{TrainOptions, Trained, train, train_on_artifact};
@@ -35,7 +35,7 @@ fn open(folder: &Path, documents: Documents) -> Corpus {
 }
 
 fn options(num_threads: usize, memory_bytes: usize, part_bytes: u64) -> CountOptions {
-    CountOptions { pattern: Pattern::Gpt2, num_threads, memory_bytes, part_bytes }
+    CountOptions { pretokenizer: Pattern::Gpt2.into(), num_threads, memory_bytes, part_bytes }
 }
 
 fn count(corpus: &Corpus, out: &Path, options: &CountOptions) -> Result<CountedTo> {
@@ -66,7 +66,9 @@ fn counts_are_the_same_bytes_for_any_threads_memory_and_parts_and_those_of_the_t
     for file in corpus.files() {
         let text = fs::read_to_string(&file.path).expect("it is read");
         text_bytes += text.len() as u64;
-        Pattern::Gpt2.for_each(&text, |pretoken| *expected.entry(pretoken.to_owned()).or_default() += 1);
+        for pretoken in Pretokenizer::default().split(&text) {
+            *expected.entry(pretoken.to_owned()).or_default() += 1;
+        }
     }
     let mut all = Vec::new();
     for (i, options) in
@@ -168,7 +170,7 @@ fn other_settings_do_not_go_on_with_what_is_there() {
     let corpus = open(folder.path(), Documents::File);
     count_some(&corpus, out.path(), &options);
     let before = bytes(out.path());
-    let other = CountOptions { pattern: Pattern::Cl100k, ..options.clone() };
+    let other = CountOptions { pretokenizer: Pattern::Cl100k.into(), ..options.clone() };
     for (corpus, options) in [(&corpus, &other), (&open(folder.path(), Documents::Line), &options)] {
         let outcome = count(corpus, out.path(), options);
         assert!(
@@ -214,7 +216,7 @@ fn counts_of_parts_add_up_to_the_counts_of_all_whatever_their_order() {
     let occupied = merge_counts(&parts, &merged, 0, &mut |_| ControlFlow::Continue(()));
     assert!(message(occupied).contains("holds counts already"));
     let other = out.path().join("other");
-    count(&corpus, &other, &CountOptions { pattern: Pattern::Qwen2, ..options }).expect("it is counted");
+    count(&corpus, &other, &CountOptions { pretokenizer: Pattern::Qwen2.into(), ..options }).expect("it is counted");
     let outcome = merge_counts(&[b, other], &out.path().join("never"), 0, &mut |_| ControlFlow::Continue(()));
     let message = message(outcome);
     assert!(message.contains(r#"{"pattern":"gpt2"}"#) && message.contains(r#"{"pattern":"qwen2"}"#), "{message}");
@@ -300,7 +302,7 @@ fn training_on_counts_is_training_on_the_text_and_smaller_vocabularies_are_prefi
         assert!(message(large.prefix(401)).contains("`vocab_size` is 401, the tokenizer was trained for 400"));
         assert!(message(large.prefix(2)).contains("token 2 (`<t>`) is not made by merging"));
     }
-    let other = TrainOptions { pattern: Pattern::Cl100k, ..TrainOptions::default() };
+    let other = TrainOptions { pretokenizer: Pattern::Cl100k.into(), ..TrainOptions::default() };
     let outcome = train_on_artifact(&artifact, &other, &mut |_| ControlFlow::Continue(()));
     assert!(message(outcome).contains("split by the pattern `gpt2`, `pattern` is `cl100k`"));
 }

@@ -19,7 +19,7 @@ fn learn(counts: &Counts, options: &TrainOptions) -> Tokenizer {
         table.add(pretoken, count);
     }
     let (vocab, merges) = train_on_counts(table, options, &mut |_| ControlFlow::Continue(())).expect("it trains");
-    Tokenizer::new(Pattern::Gpt2, Parts { vocab, merges, ..Parts::default() }).expect("it is made")
+    Tokenizer::new(Pattern::Gpt2.into(), Parts { vocab, merges, ..Parts::default() }).expect("it is made")
 }
 
 fn merges(tokenizer: &Tokenizer) -> Vec<Merge> {
@@ -170,6 +170,6 @@ fn what_cannot_be_extended_is_refused_by_name() {
     };
     assert!(fails(options(258, &[])).contains("`vocab_size` is 258, the tokenizer to extend has 259 tokens"));
     assert!(fails(options(300, &["ab"])).contains("`ab` is token 257 of the tokenizer to extend"));
-    let other = TrainOptions { pattern: Pattern::Qwen2, ..options(300, &[]) };
+    let other = TrainOptions { pretokenizer: Pattern::Qwen2.into(), ..options(300, &[]) };
     assert!(fails(other).contains("splits by the pattern `gpt2`, `pattern` is `qwen2`"));
 }

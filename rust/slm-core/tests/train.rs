@@ -6,7 +6,7 @@ use slm_core::byte_chars::{bytes_in_char_order, bytes_of_chars};
 use slm_core::corpus::Source;
 use slm_core::count::{Bounds, PretokenCounts};
 use slm_core::error::Error;
-use slm_core::pretokenize::Pattern;
+use slm_core::pretokenize::{Pattern, Pretokenizer};
 use slm_core::train::{TrainOptions, train, train_on_counts};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -180,7 +180,7 @@ proptest! {
     ) {
         let mut counts = Counts::new();
         for document in &documents {
-            Pattern::Gpt2.for_each_range(document, |start, end| {
+            Pretokenizer::default().for_each_range(document, |start, end| {
                 *counts.entry(document.as_bytes()[start..end].to_vec()).or_default() += 1;
             });
         }
@@ -390,7 +390,7 @@ fn the_callback_sees_both_phases_and_can_stop_training() {
         let mut documents = Some(vec![document.clone(); 4]);
         let source = Source::Memory(Box::new(move || Ok(documents.take())));
         let mut phases = Vec::new();
-        let options = TrainOptions { pattern: Pattern::Cl100k, ..TrainOptions::default() };
+        let options = TrainOptions { pretokenizer: Pattern::Cl100k.into(), ..TrainOptions::default() };
         let outcome = train(source, &options, &mut |progress| {
             phases.push((progress.phase, progress.unit));
             answer

@@ -3,6 +3,7 @@
 use crate::corpus::Corpus;
 use crate::error::guarded;
 use crate::interruptible::interruptible;
+use crate::train::pretokenizer_of;
 use pyo3::prelude::*;
 use slm_core::count::{self, Bounds, CountOptions, CountsArtifact};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 /// Gives the bytes of text that were counted, the parts that had been counted before, and why there were none of use.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, out, *, pattern, num_threads, memory_limit, part_bytes,
+    corpus, out, *, pattern, digits, prefix_space, normalization, num_threads, memory_limit, part_bytes,
     progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
@@ -20,15 +21,18 @@ pub fn count_pretokens(
     py: Python<'_>,
     corpus: &Corpus,
     out: PathBuf,
-    pattern: &str,
+    pattern: String,
+    digits: Option<u64>,
+    prefix_space: bool,
+    normalization: Option<&str>,
     num_threads: usize,
     memory_limit: u64,
     part_bytes: u64,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(u64, u64, Option<String>)> {
-    let pattern = guarded(py, || pattern.parse())?;
+    let pretokenizer = guarded(py, || pretokenizer_of(pattern, digits, prefix_space, normalization))?;
     let memory_bytes = guarded(py, || Bounds::new(memory_limit, out.clone(), None))?.memory_bytes;
-    let options = CountOptions { pattern, num_threads, memory_bytes, part_bytes };
+    let options = CountOptions { pretokenizer, num_threads, memory_bytes, part_bytes };
     corpus.with_source(py, |source| {
         interruptible(py, progress.as_ref(), |callback| {
             let counted = count::count_to(source, &out, &options, callback)?;

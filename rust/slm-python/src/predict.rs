@@ -46,12 +46,12 @@ pub fn predict_training(
     max_sample_bytes: u64,
 ) -> PyResult<Option<Prediction>> {
     let Some(files) = corpus.files_alone() else { return Ok(None) };
-    let pattern = guarded(py, || pattern.parse())?;
+    let pretokenizer = guarded(py, || pattern.parse())?;
     let bounds = guarded(py, || Bounds::new(memory_limit, PathBuf::new(), None))?;
     let special_tokens = Vec::new();
     let options = TrainOptions {
         vocab_size,
-        pattern,
+        pretokenizer,
         num_threads,
         bounds: Some(bounds),
         special_tokens,

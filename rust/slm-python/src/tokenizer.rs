@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyList, PyString};
 use slm_core::encode::Coverage;
+use slm_core::pretokenize::Normalization;
 use slm_core::token::TokenId;
 use slm_core::tokenizer::SpecialTokens;
 use slm_core::{tokenizer, tokenizer_file};
@@ -127,6 +128,16 @@ impl Tokenizer {
         guarded(py, || self.0.decode(ids)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// What a text is split into before merging.
+    fn pretokens(&self, py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Vec<String>> {
+        let text = utf8(text, || "the text".into())?;
+        interruptible(py, None, |_| {
+            let mut prepared = String::new();
+            let text = self.0.pretokenizer().prepare(text, true, &mut prepared).unwrap_or(text);
+            Ok(self.0.pretokenizer().split(text).into_iter().map(str::to_owned).collect())
+        })
+    }
+
     /// The bytes of one token.
     fn token_bytes<'py>(&self, py: Python<'py>, id: TokenId) -> PyResult<Bound<'py, PyBytes>> {
         match self.0.vocab().token(id) {
@@ -179,13 +190,31 @@ impl Tokenizer {
         self.0.vocab().len()
     }
 
-    /// The name of the split pattern.
+    /// The name of the split pattern, or the regex.
     #[getter]
-    fn pattern(&self) -> &'static str {
-        self.0.pattern().name()
+    fn pattern(&self) -> &str {
+        self.0.pretokenizer().name()
     }
 
-    /// The identity of vocabulary, merges, pattern and special tokens.
+    /// How many numbers stand together at most, where it is not the pattern that says so.
+    #[getter]
+    fn digits(&self) -> Option<u64> {
+        self.0.pretokenizer().settings().digits
+    }
+
+    /// Whether a text that does not begin with a blank is given one.
+    #[getter]
+    fn prefix_space(&self) -> bool {
+        self.0.pretokenizer().prefix_space()
+    }
+
+    /// What is done to a text first.
+    #[getter]
+    fn normalization(&self) -> Option<&'static str> {
+        self.0.pretokenizer().normalization().map(|Normalization::Nfc| "nfc")
+    }
+
+    /// The identity of vocabulary, merges, pretokenizer and special tokens.
     #[getter]
     fn fingerprint(&self) -> &str {
         self.0.fingerprint()

@@ -6,7 +6,9 @@ use crate::interruptible::interruptible;
 use crate::tokenizer::Tokenizer;
 use pyo3::prelude::*;
 use slm_core::count::{Bounds, CountsArtifact};
+use slm_core::error::{Error, Result};
 use slm_core::io::{memory, spill};
+use slm_core::pretokenize::{Normalization, Pretokenizer, PretokenizerSettings};
 use slm_core::train::TrainOptions;
 use slm_core::{tokenizer_file, train};
 use std::path::PathBuf;
@@ -15,8 +17,9 @@ use std::path::PathBuf;
 /// the same documents.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, counts, *, vocab_size, pattern, special_tokens, chat_tokens, reserved_tokens, special_tokens_in_text, min_frequency, max_token_length, max_token_bytes,
-    initial_alphabet, num_threads, memory_limit, spill_dir, max_spill, extend=None, progress: "collections.abc.Callable[[Progress], object] | None"=None
+    corpus, counts, *, vocab_size, pattern, digits, prefix_space, normalization, special_tokens, chat_tokens, reserved_tokens,
+    special_tokens_in_text, min_frequency, max_token_length, max_token_bytes, initial_alphabet, num_threads, memory_limit,
+    spill_dir, max_spill, extend=None, progress: "collections.abc.Callable[[Progress], object] | None"=None
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn train_tokenizer(
@@ -24,7 +27,10 @@ pub fn train_tokenizer(
     corpus: Option<&Corpus>,
     counts: Option<PathBuf>,
     vocab_size: usize,
-    pattern: &str,
+    pattern: String,
+    digits: Option<u64>,
+    prefix_space: bool,
+    normalization: Option<&str>,
     special_tokens: Vec<String>,
     chat_tokens: Option<&str>,
     reserved_tokens: usize,
@@ -40,7 +46,7 @@ pub fn train_tokenizer(
     extend: Option<&Tokenizer>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Tokenizer> {
-    let pattern = guarded(py, || pattern.parse())?;
+    let pretokenizer = guarded(py, || pretokenizer_of(pattern, digits, prefix_space, normalization))?;
     let bounds = guarded(py, || Bounds::new(memory_limit, spill_dir, max_spill))?;
     let extend = match extend {
         Some(Tokenizer(old)) => Some(guarded(py, || old.renewed())?),
@@ -48,7 +54,7 @@ pub fn train_tokenizer(
     };
     let options = TrainOptions {
         vocab_size,
-        pattern,
+        pretokenizer,
         min_frequency,
         max_token_length,
         max_token_bytes,
@@ -74,6 +80,24 @@ pub fn train_tokenizer(
             tokenizer_file::of_training(trained, &options, corpus.spec()).map(Tokenizer)
         })
     })
+}
+
+/// How text is split, by its settings.
+pub fn pretokenizer_of(
+    pattern: String,
+    digits: Option<u64>,
+    prefix_space: bool,
+    normalization: Option<&str>,
+) -> Result<Pretokenizer> {
+    let normalization = normalization.map(normalization_of).transpose()?;
+    Pretokenizer::new(&PretokenizerSettings { pattern, digits, prefix_space, normalization })
+}
+
+fn normalization_of(name: &str) -> Result<Normalization> {
+    match name {
+        "nfc" => Ok(Normalization::Nfc),
+        other => Err(Error::Config(format!("`normalization` is `{other}`, it must be `nfc` or None"))),
+    }
 }
 
 /// A quarter of the memory of the machine or the container, at least 64 MiB and at most 4 GiB; in bytes.

@@ -9,7 +9,7 @@ use crate::corpus::summary::{ReadSummary, SkipReason};
 use crate::corpus::utf8::Utf8Pieces;
 use crate::corpus::{Corpus, CorpusFile, Documents, Format, InvalidUtf8, PIECE_BYTES, Source, json_lines, parquet};
 use crate::error::{Error, Result};
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
 use crate::special_tokens::{Part, SpecialTokenReader};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,13 @@ pub struct Batch {
     pub bytes_read: u64,
 }
 
+impl Span {
+    /// Whether nothing that is split together with it comes before it.
+    pub fn begins_text(self) -> bool {
+        self.begins_document || self.follows_special_token
+    }
+}
+
 impl Batch {
     /// The text of a span.
     pub fn str(&self, span: Span) -> &str {
@@ -77,7 +84,7 @@ pub struct Reading<'a> {
 
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that has no safe cut for `pattern`; with
+/// Holds about two batches, or the longest stretch of a document that `pretokenizer` has no safe cut for; with
 /// [`InvalidUtf8::Skip`] four mebibytes more.
 ///
 /// # Errors
@@ -86,11 +93,11 @@ pub struct Reading<'a> {
 /// memory; [`Error::Interrupted`].
 pub fn read_batches(
     source: Source<'_>,
-    pattern: Pattern,
+    pretokenizer: &Pretokenizer,
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
-    read_batches_within(source, pattern, usize::MAX, stop, emit)
+    read_batches_within(source, pretokenizer, usize::MAX, stop, emit)
 }
 
 /// As [`read_batches`], but a stretch without a safe cut has at most about `max_stretch_bytes`.
@@ -99,13 +106,13 @@ pub fn read_batches(
 /// Those of [`read_batches`]; [`Error::Config`] for a longer stretch.
 pub fn read_batches_within(
     source: Source<'_>,
-    pattern: Pattern,
+    pretokenizer: &Pretokenizer,
     max_stretch_bytes: usize,
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
     let reading = Reading { max_stretch_bytes, from: None, anchor_bytes: u64::MAX };
-    read_batches_from(source, pattern, reading, stop, &mut |batch, _| emit(batch))
+    read_batches_from(source, pretokenizer, reading, stop, &mut |batch, _| emit(batch))
 }
 
 /// As [`read_batches_within`], from an anchor on; `emit` also gets the last anchor, behind which the batch is whole.
@@ -116,12 +123,12 @@ pub fn read_batches_within(
 /// Those of [`read_batches_within`].
 pub fn read_batches_from(
     source: Source<'_>,
-    pattern: Pattern,
+    pretokenizer: &Pretokenizer,
     reading: Reading<'_>,
     stop: &Stop,
     emit: &mut dyn FnMut(Batch, &Anchor) -> Result<()>,
 ) -> Result<ReadSummary> {
-    let mut batcher = Batcher::new(pattern, reading, stop, emit);
+    let mut batcher = Batcher::new(pretokenizer, reading, stop, emit);
     read(source, &mut batcher)?;
     batcher.finish()
 }
@@ -231,7 +238,7 @@ fn find_long_spoiled(file: &CorpusFile, corpus: &Corpus, stop: &Stop) -> Result<
 
 /// Fills a batch and hands it on.
 struct Batcher<'a> {
-    pattern: Pattern,
+    pretokenizer: &'a Pretokenizer,
     stop: &'a Stop,
     emit: &'a mut dyn FnMut(Batch, &Anchor) -> Result<()>,
     anchor: Anchor,
@@ -261,14 +268,14 @@ struct Batcher<'a> {
 
 impl<'a> Batcher<'a> {
     fn new(
-        pattern: Pattern,
+        pretokenizer: &'a Pretokenizer,
         reading: Reading<'_>,
         stop: &'a Stop,
         emit: &'a mut dyn FnMut(Batch, &Anchor) -> Result<()>,
     ) -> Self {
         let anchor = reading.from.cloned().unwrap_or_default();
         Self {
-            pattern,
+            pretokenizer,
             stop,
             emit,
             anchor_bytes: reading.anchor_bytes,
@@ -341,7 +348,7 @@ impl<'a> Batcher<'a> {
     /// Makes room in a full batch while a document is open.
     fn hand_on_open(&mut self) -> Result<()> {
         let open = &self.batch.text[self.document_start..];
-        let cut = if open.len() < BATCH_BYTES / 2 { 0 } else { self.pattern.safe_cut(open.as_bytes()) };
+        let cut = if open.len() < BATCH_BYTES / 2 { 0 } else { self.pretokenizer.safe_cut(open.as_bytes()) };
         if cut > 0 {
             let end = self.document_start + cut;
             self.batch.spans.push(self.span_to(end, false));

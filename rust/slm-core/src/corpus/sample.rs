@@ -5,7 +5,7 @@
 
 use crate::corpus::{Corpus, CorpusFile, Format, InvalidUtf8, Source, read_batches};
 use crate::error::{Error, Result};
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
 use serde_json::Value;
 use std::fs::File;
@@ -125,7 +125,7 @@ impl Sampler<'_> {
         let alone = Corpus { files: vec![file.clone()], invalid_utf8: InvalidUtf8::Replace, ..self.corpus.clone() };
         let (mut file_bytes, mut is_enough) = (0, false);
         let stop = self.stop;
-        let read = read_batches(Source::Files(&alone), Pattern::Gpt2, stop, &mut |batch| {
+        let read = read_batches(Source::Files(&alone), &Pretokenizer::default(), stop, &mut |batch| {
             file_bytes += batch.bytes_read;
             self.give(&batch.text)?;
             is_enough = file_bytes >= max_bytes;

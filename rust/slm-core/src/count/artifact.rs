@@ -10,7 +10,7 @@ use crate::count::{CountSummary, Counted, Giants, PretokenCounts};
 use crate::error::{Error, Result};
 use crate::io::checksum::{hex, of_file};
 use crate::io::durable;
-use crate::pretokenize::Pattern;
+use crate::pretokenize::{Pretokenizer, PretokenizerSettings};
 use crate::progress::Stop;
 use crate::tokenizer_file::UNICODE_VERSION;
 use serde::{Deserialize, Serialize};
@@ -130,9 +130,9 @@ impl CorpusRecord {
     }
 }
 
-/// How a pattern is written in a manifest.
-pub(super) fn pretokenizer_record(pattern: Pattern) -> Value {
-    json!({"pattern": pattern.name()})
+/// How a pretokenizer is written in a manifest: its settings, without those that are not set.
+pub(super) fn pretokenizer_record(pretokenizer: &Pretokenizer) -> Value {
+    json!(pretokenizer.settings())
 }
 
 /// A finished counts directory.
@@ -140,7 +140,7 @@ pub(super) fn pretokenizer_record(pattern: Pattern) -> Value {
 pub struct CountsArtifact {
     directory: PathBuf,
     manifest: Manifest,
-    pattern: Pattern,
+    pretokenizer: Pretokenizer,
     summary: CountSummary,
     is_in_alphabet: [bool; 256],
 }
@@ -179,11 +179,10 @@ impl CountsArtifact {
             )));
         }
         let manifest: Manifest = serde_json::from_value(value).map_err(|error| refuse(error.to_string()))?;
-        let pattern = manifest.pretokenizer["pattern"].as_str().and_then(|name| name.parse().ok());
-        let pattern =
-            pattern.filter(|&pattern| pretokenizer_record(pattern) == manifest.pretokenizer).ok_or_else(|| {
-                refuse(format!("its `pretokenizer` is {}, which this program does not know", manifest.pretokenizer))
-            })?;
+        let settings: Option<PretokenizerSettings> = serde_json::from_value(manifest.pretokenizer.clone()).ok();
+        let pretokenizer = settings.and_then(|settings| Pretokenizer::new(&settings).ok()).ok_or_else(|| {
+            refuse(format!("its `pretokenizer` is {}, which this program does not know", manifest.pretokenizer))
+        })?;
         let alphabet = alphabet_of(&manifest.counts.alphabet);
         let fingerprint = u64::from_str_radix(&manifest.counts.fingerprint, 16);
         let (Some(is_in_alphabet), Ok(fingerprint)) = (alphabet, fingerprint) else {
@@ -193,7 +192,7 @@ impl CountsArtifact {
         let CountsRecord { giant_bytes, longest_bytes, longest_begins, .. } = &manifest.counts;
         let giants = Giants::known(*giant_bytes, *longest_bytes, longest_begins);
         let summary = CountSummary { unique_pretokens, unique_bytes, pretokens, giants, fingerprint };
-        let artifact = Self { directory: directory.to_owned(), manifest, pattern, summary, is_in_alphabet };
+        let artifact = Self { directory: directory.to_owned(), manifest, pretokenizer, summary, is_in_alphabet };
         let path = artifact.path();
         let size = fs::metadata(&path).map_err(Error::io(&path))?.len();
         match artifact.manifest.file.bytes {
@@ -211,8 +210,8 @@ impl CountsArtifact {
     }
 
     /// How documents were split.
-    pub fn pattern(&self) -> Pattern {
-        self.pattern
+    pub fn pretokenizer(&self) -> &Pretokenizer {
+        &self.pretokenizer
     }
 
     /// The counts in figures.

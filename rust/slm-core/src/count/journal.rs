@@ -5,7 +5,7 @@ use crate::count::runs::Run;
 use crate::error::{Error, Result};
 use crate::io::checksum::hex;
 use crate::io::durable;
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs;
@@ -56,8 +56,8 @@ pub(super) struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    pub fn new(corpus: &'a Corpus, pattern: Pattern) -> Self {
-        let settings = format!("{} {}", hex(corpus.settings_fingerprint()), pattern.name());
+    pub fn new(corpus: &'a Corpus, pretokenizer: &Pretokenizer) -> Self {
+        let settings = format!("{} {}", hex(corpus.settings_fingerprint()), pretokenizer.identity());
         Self { corpus, settings }
     }
 

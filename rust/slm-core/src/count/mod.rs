@@ -35,7 +35,7 @@ pub use total::merge_counts;
 use crate::corpus::{Batch, ReadSummary, Source, pretoken_too_long, read_batches_within};
 use crate::error::{Error, Result};
 use crate::io::spill::Spill;
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
 use crossbeam_channel::{Receiver, bounded};
 use sorted::Runs;
@@ -110,7 +110,7 @@ pub enum Counted<'a> {
 /// [`Spill::create`] and of writing there; [`Error::Interrupted`] when `stop` is requested.
 pub fn count<'a>(
     source: Source<'_>,
-    pattern: Pattern,
+    pretokenizer: &Pretokenizer,
     num_threads: usize,
     within: Option<(usize, &'a Spill)>,
     stop: &Stop,
@@ -118,7 +118,7 @@ pub fn count<'a>(
 ) -> Result<(Counted<'a>, ReadSummary)> {
     let memory_bytes = within.map_or(usize::MAX, |(memory_bytes, _)| memory_bytes);
     let runs = within.map(|(_, spill)| Runs::new(spill));
-    let worker = Worker::new(pattern, num_threads, memory_bytes, runs.as_ref(), stop, progress);
+    let worker = Worker::new(pretokenizer, num_threads, memory_bytes, runs.as_ref(), stop, progress);
     let (tables, read) = thread::scope(|scope| {
         let (batches, to_count) = bounded::<Batch>(2 * num_threads);
         let workers: Vec<_> = (0..num_threads)
@@ -129,7 +129,7 @@ pub fn count<'a>(
             .collect();
         drop(to_count);
         let max_stretch_bytes = worker.max_pretoken_bytes.saturating_mul(4);
-        let read = read_batches_within(source, pattern, max_stretch_bytes, stop, &mut |batch| {
+        let read = read_batches_within(source, pretokenizer, max_stretch_bytes, stop, &mut |batch| {
             batches.send(batch).map_err(|_| Error::Interrupted)
         });
         drop(batches);
@@ -171,7 +171,7 @@ fn max_pretoken_bytes(memory_bytes: usize) -> usize {
 
 /// What the threads that count have in common.
 struct Worker<'a> {
-    pattern: Pattern,
+    pretokenizer: &'a Pretokenizer,
     table_bytes: usize,
     max_pretoken_bytes: usize,
     runs: Option<&'a Runs<'a>>,
@@ -181,7 +181,7 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(
-        pattern: Pattern,
+        pretokenizer: &'a Pretokenizer,
         num_threads: usize,
         memory_bytes: usize,
         runs: Option<&'a Runs<'a>>,
@@ -189,7 +189,7 @@ impl<'a> Worker<'a> {
         progress: &'a CountProgress,
     ) -> Self {
         Self {
-            pattern,
+            pretokenizer,
             table_bytes: table_bytes(memory_bytes, num_threads),
             max_pretoken_bytes: max_pretoken_bytes(memory_bytes),
             runs,
@@ -210,14 +210,22 @@ impl<'a> Worker<'a> {
     fn count(&self, batches: &Receiver<Batch>) -> Result<PretokenCounts> {
         let mut counts = PretokenCounts::within(self.table_bytes);
         let mut outcome = Ok(());
+        let mut prepared = String::new();
         for batch in batches {
             for &span in &batch.spans {
                 self.stop.check()?;
-                self.pattern.for_each_range(batch.str(span), |start, end| {
-                    let (start, end) = (span.start + start, span.start + end);
-                    counts.add_range(batch.text.as_bytes(), start, end);
+                // Text that is counted where it is: the table reads past the end of a pretoken, which it may within the batch.
+                let (text, range) = match self.pretokenizer.prepare(batch.str(span), span.begins_text(), &mut prepared)
+                {
+                    None => (batch.text.as_str(), span.start..span.end),
+                    Some(prepared) => (prepared, 0..prepared.len()),
+                };
+                let offset = range.start;
+                self.pretokenizer.for_each_range(&text[range], |start, end| {
+                    let (start, end) = (offset + start, offset + end);
+                    counts.add_range(text.as_bytes(), start, end);
                     if (counts.is_full() || end - start > self.max_pretoken_bytes) && outcome.is_ok() {
-                        outcome = self.make_room(&mut counts, &batch.text[start..end]);
+                        outcome = self.make_room(&mut counts, &text[start..end]);
                     }
                 });
                 std::mem::replace(&mut outcome, Ok(()))?;
@@ -270,7 +278,8 @@ mod tests {
         let mut left = Some(documents.iter().map(|&document| document.to_owned()).collect());
         let source = Source::Memory(Box::new(move || Ok(left.take())));
         let (counted, _) =
-            count(source, Pattern::Gpt2, num_threads, None, &Stop::default(), &CountProgress::default()).unwrap();
+            count(source, &Pretokenizer::default(), num_threads, None, &Stop::default(), &CountProgress::default())
+                .unwrap();
         let Counted::Table(counts) = counted else { panic!("nothing was to be spilled") };
         let mut found = Vec::new();
         counts.for_each(|pretoken, count| found.push((pretoken.to_vec(), count)));
@@ -298,7 +307,7 @@ mod tests {
         let stop = Stop::default();
         stop.request();
         let source = Source::Memory(Box::new(|| Ok(Some(vec!["text ".repeat(1 << 20)]))));
-        let outcome = count(source, Pattern::Gpt2, 2, None, &stop, &CountProgress::default());
+        let outcome = count(source, &Pretokenizer::default(), 2, None, &stop, &CountProgress::default());
         assert!(matches!(outcome, Err(Error::Interrupted)));
     }
 
@@ -307,15 +316,22 @@ mod tests {
         let words: Vec<_> = (0..200_000_u64).map(|number| format!(" {:x}", number * number % 70_001 * 7919)).collect();
         let text = words.concat();
         let mut expected = PretokenCounts::default();
-        Pattern::Gpt2.for_each_range(&text, |start, end| expected.add_range(text.as_bytes(), start, end));
+        Pretokenizer::default().for_each_range(&text, |start, end| expected.add_range(text.as_bytes(), start, end));
         let parent = tempfile::tempdir().unwrap();
         for num_threads in [1, 3] {
             let spill = Spill::new(parent.path(), None);
             let mut left = Some(vec![text.clone()]);
             let source = Source::Memory(Box::new(move || Ok(left.take())));
             let within = Some((1 << 20, &spill));
-            let (counted, _) =
-                count(source, Pattern::Gpt2, num_threads, within, &Stop::default(), &CountProgress::default()).unwrap();
+            let (counted, _) = count(
+                source,
+                &Pretokenizer::default(),
+                num_threads,
+                within,
+                &Stop::default(),
+                &CountProgress::default(),
+            )
+            .unwrap();
             let Counted::Sorted(sorted) = counted else { panic!("it was too much for the memory") };
             assert_eq!(sorted.summary(), CountSummary::new(&expected, &Stop::default()).unwrap());
         }
@@ -329,7 +345,8 @@ mod tests {
             let mut left = Some(vec!["x".repeat(length)]);
             let source = Source::Memory(Box::new(move || Ok(left.take())));
             let within = Some((1 << 20, &spill));
-            let outcome = count(source, Pattern::Gpt2, 1, within, &Stop::default(), &CountProgress::default());
+            let outcome =
+                count(source, &Pretokenizer::default(), 1, within, &Stop::default(), &CountProgress::default());
             let Err(Error::Config(message)) = outcome else { panic!("it was taken") };
             assert!(message.contains("begins with \"xxxx"), "{message}");
         }

@@ -14,7 +14,7 @@ use crate::count::sorted::Runs;
 use crate::count::{CountProgress, Worker, max_pretoken_bytes};
 use crate::error::{Error, Result};
 use crate::io::spill::Spill;
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crossbeam_channel::{Sender, bounded};
 use std::collections::HashSet;
@@ -31,7 +31,7 @@ const MAX_ANCHOR_BYTES: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct CountOptions {
     /// How pretokens are cut.
-    pub pattern: Pattern,
+    pub pretokenizer: Pretokenizer,
     /// Threads that count; one more reads.
     pub num_threads: usize,
     /// Bytes of memory for tables. Reading and each thread take some MiB besides.
@@ -75,7 +75,7 @@ pub fn count_to(
     let total_bytes = source.total_bytes();
     let sources = match &source {
         Source::Files(corpus) if corpus.files().iter().all(|file| !file.is_pipe) => {
-            Some(Sources::new(corpus, options.pattern))
+            Some(Sources::new(corpus, &options.pretokenizer))
         }
         _ => None,
     };
@@ -171,7 +171,7 @@ impl Counting<'_> {
         let spill = Spill::kept(self.owned.path(), journal.next_number());
         let runs = Runs::new(&spill);
         let worker =
-            Worker::new(options.pattern, options.num_threads, options.memory_bytes, Some(&runs), stop, progress);
+            Worker::new(&options.pretokenizer, options.num_threads, options.memory_bytes, Some(&runs), stop, progress);
         let from = journal.anchor.clone();
         let reading = Reading {
             max_stretch_bytes: max_pretoken_bytes(options.memory_bytes).saturating_mul(4),
@@ -181,7 +181,7 @@ impl Counting<'_> {
         progress.bytes_read.fetch_add(from.bytes_read, Ordering::Relaxed);
         thread::scope(|scope| {
             let mut open: Option<Part<'_>> = None;
-            let read = read_batches_from(source, options.pattern, reading, stop, &mut |batch, anchor| {
+            let read = read_batches_from(source, &options.pretokenizer, reading, stop, &mut |batch, anchor| {
                 let bytes_read = batch.bytes_read;
                 let Some(batch) = place.take(batch, anchor)? else {
                     progress.bytes_read.fetch_add(bytes_read, Ordering::Relaxed);
@@ -223,7 +223,7 @@ impl Counting<'_> {
         let sorted = merging.write(&journal.runs(directory), NOTE, &target)?;
         let sources = self.sources.map(|sources| sources.fingerprint(usize::MAX)).transpose()?;
         let corpora = journal.read.iter().map(|read| CorpusRecord::new(read, sources.clone())).collect();
-        let pretokenizer = artifact::pretokenizer_record(self.options.pattern);
+        let pretokenizer = artifact::pretokenizer_record(&self.options.pretokenizer);
         let artifact = artifact::finish(directory, &sorted, pretokenizer, corpora, |_| stop.check())?;
         drop(scratch);
         self.owned.sweep(&[artifact::COUNTS_FILE.to_owned()].into())?;

@@ -41,20 +41,23 @@ impl Tokenizer {
             counters: Vec::new(),
         };
         supervise(callback, snapshot, |stop| {
-            let mut coverage = Coverage::default();
+            let (mut coverage, mut prepared) = (Coverage::default(), String::new());
             for text in texts {
                 let mut left = text.as_ref();
-                let mut stretch = STRETCH_BYTES;
+                let (mut stretch, mut begins) = (STRETCH_BYTES, true);
                 while !left.is_empty() {
                     stop.check()?;
                     let cut = if left.len() <= stretch {
                         left.len()
                     } else {
-                        self.pattern().safe_cut(&left.as_bytes()[..stretch])
+                        self.pretokenizer().safe_cut(&left.as_bytes()[..stretch])
                     };
                     // Text without a safe cut is looked through again with twice the length.
                     stretch = if cut == 0 { 2 * stretch } else { STRETCH_BYTES };
-                    self.pattern().for_each(&left[..cut], |pretoken| {
+                    let text = self.pretokenizer().prepare(&left[..cut], begins, &mut prepared).unwrap_or(&left[..cut]);
+                    begins &= cut == 0;
+                    self.pretokenizer().for_each_range(text, |start, end| {
+                        let pretoken = &text[start..end];
                         let is_whole =
                             self.vocab().id(pretoken.as_bytes()).is_some_and(|id| !unreachable.contains(&id));
                         coverage.pretokens += 1;

@@ -25,6 +25,9 @@ const MAX_CACHED_BYTES: usize = 15;
 /// Bytes up to which the quadratic array merge beats the heap (benches: even at about 90 bytes of English letters).
 const MAX_SHORT_BYTES: usize = 64;
 
+/// Bytes of the buffer for prepared text that are kept between calls: a stretch of common length.
+const MAX_KEPT_TEXT_BYTES: usize = 2 << 20;
+
 /// The id that a byte has when the vocabulary lacks it.
 const NO_TOKEN: TokenId = TokenId::MAX;
 
@@ -45,11 +48,12 @@ pub struct Scratch {
     cache: Cache,
     long: LongMerge,
     missing_byte: Option<u8>,
+    text: String,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { cache: Cache::new(), long: LongMerge::default(), missing_byte: None }
+        Self { cache: Cache::new(), long: LongMerge::default(), missing_byte: None, text: String::new() }
     }
 }
 
@@ -57,6 +61,18 @@ impl Scratch {
     /// Takes the first byte met since the last call that the vocabulary has no token for.
     pub fn take_missing_byte(&mut self) -> Option<u8> {
         self.missing_byte.take()
+    }
+
+    /// Lends the buffer for text that has to be changed before it is split.
+    pub(crate) fn take_text(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
+    /// Takes the buffer back, unless it has grown beyond what is worth keeping.
+    pub(crate) fn keep_text(&mut self, text: String) {
+        if text.capacity() <= MAX_KEPT_TEXT_BYTES {
+            self.text = text;
+        }
     }
 }
 

@@ -11,11 +11,14 @@
 //! - (c) something after whitespace that is not a blank, since only a blank joins what follows it;
 //! - (d) a letter, a number or anything else after one of another kind;
 //! - (e) where a `'` starts a pretoken and a contraction follows, not at the letter after it but after the contraction.
+//!
+//! With a limit on numbers that stand together the third alternative becomes `\p{N}{1,LIMIT}`: numbers do not join a blank, and
+//! a run of them starts a pretoken at every multiple of the limit.
 
 use super::blocks::{Block, BlockReader};
 
-/// Finds where pretokens start, a block at a time.
-pub(super) struct Starts<'a> {
+/// Finds where pretokens start, a block at a time. `DIGITS` is the limit on numbers, 0 for none.
+pub(super) struct Starts<'a, const DIGITS: u8> {
     text: &'a [u8],
     blocks: BlockReader<'a>,
     /// The block before, of which the top bits are looked at.
@@ -23,11 +26,13 @@ pub(super) struct Starts<'a> {
     /// What a contraction at the end of the block before adds to and takes from this one.
     added: u64,
     removed: u64,
+    /// How many numbers the group has that was open at the end of the block before.
+    grouped: u8,
 }
 
-impl<'a> Starts<'a> {
+impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, blocks: BlockReader::new(text), before: Block::default(), added: 0, removed: 0 }
+        Self { text, blocks: BlockReader::new(text), before: Block::default(), added: 0, removed: 0, grouped: 0 }
     }
 
     /// The offset of the next block and its starts, one bit a byte; `None` at the end of the text. Offset 0 is left out.
@@ -49,6 +54,9 @@ impl<'a> Starts<'a> {
             | space & after_space & !before_space & !wide
             | !space & after_space & !after_blank
             | !space & !after_space & (letter ^ after_letter | number ^ after_number);
+        if DIGITS > 0 && number != 0 {
+            starts = starts & !number | self.groups(number, number & !after_number, start);
+        }
         if block.wide_space_starts != 0 {
             starts |= self.last_of_wide_spaces(block.wide_space_starts & after_space, start);
         }
@@ -65,6 +73,26 @@ impl<'a> Starts<'a> {
         }
         self.before = block;
         Some((start, starts & (u64::MAX >> (64 - length))))
+    }
+
+    /// Where groups of numbers start, given the bytes of numbers and where runs of them begin.
+    fn groups(&mut self, mut numbers: u64, begins: u64, start: usize) -> u64 {
+        let mut starts = 0;
+        while numbers != 0 {
+            let bit = numbers & numbers.wrapping_neg();
+            numbers ^= bit;
+            if self.text[start + bit.trailing_zeros() as usize] & 0xC0 == 0x80 {
+                continue;
+            }
+            if begins & bit != 0 || self.grouped == DIGITS {
+                self.grouped = 0;
+            }
+            if self.grouped == 0 {
+                starts |= bit;
+            }
+            self.grouped += 1;
+        }
+        starts
     }
 
     /// Rule (b) for whitespace beyond ASCII, of which the next character is not one byte further.

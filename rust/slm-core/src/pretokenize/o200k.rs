@@ -88,9 +88,9 @@ impl Kinds {
     }
 }
 
-/// Where the pretoken that starts at `start`, which is within `text`, ends.
+/// Where the pretoken that starts at `start`, which is within `text`, ends. At most `MAX_NUMBERS` numbers are in one.
 #[inline]
-pub(super) fn end_of_pretoken(text: &[u8], kinds: Kinds, start: usize) -> usize {
+pub(super) fn end_of_pretoken<const MAX_NUMBERS: usize>(text: &[u8], kinds: Kinds, start: usize) -> usize {
     let (kind, length) = kinds.at(text, start);
     let second = start + length;
     let word = match kind {
@@ -107,7 +107,7 @@ pub(super) fn end_of_pretoken(text: &[u8], kinds: Kinds, start: usize) -> usize 
     };
     match (word, kind) {
         (Some(end), _) => end_of_contraction(text, end),
-        (None, Kind::Number) => end_of_numbers(text, kinds, second),
+        (None, Kind::Number) => end_of_numbers::<MAX_NUMBERS>(text, kinds, second),
         (None, Kind::Space) if text[start] != b' ' || kinds.at(text, second).0 != Kind::Other => {
             end_of_space(text, kinds, start)
         }
@@ -154,9 +154,9 @@ fn end_of_contraction(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// The end of up to two more numbers.
-fn end_of_numbers(text: &[u8], kinds: Kinds, mut at: usize) -> usize {
-    for _ in 0..2 {
+/// The end of numbers, of which the first ends at `at`.
+fn end_of_numbers<const MAX_NUMBERS: usize>(text: &[u8], kinds: Kinds, mut at: usize) -> usize {
+    for _ in 1..MAX_NUMBERS {
         let (kind, length) = kinds.at(text, at);
         if kind != Kind::Number {
             break;

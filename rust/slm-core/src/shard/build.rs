@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::io::checksum;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crate::token::TokenId;
-use crate::tokenizer::{SpecialTokens, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::tokenizer_file;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::BTreeMap;
@@ -134,7 +134,7 @@ fn read_only(source: Source<'_>, tokenizer: &Tokenizer, callback: &mut Callback<
         callback,
         || counters.snapshot("compare", total),
         |stop| {
-            read_batches(source, tokenizer.pattern(), stop, &mut |batch| {
+            read_batches(source, tokenizer.pretokenizer(), stop, &mut |batch| {
                 counters.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
                 stop.check()
             })
@@ -190,7 +190,7 @@ fn write_shards(
                     fingerprint: tokenizer.fingerprint().into(),
                     vocab_size: tokenizer.vocab().len() as u64,
                     end_of_text_id: end_of_text,
-                    pattern: tokenizer.pattern().name().into(),
+                    pattern: tokenizer.pretokenizer().name().into(),
                 },
                 splits: manifest::totals(&shards),
                 shards,
@@ -299,7 +299,7 @@ impl Pipeline<'_> {
         to_encode: &Sender<Batch>,
         failed: &AtomicBool,
     ) -> Result<ReadSummary> {
-        read_batches(source, self.tokenizer.pattern(), self.stop, &mut |batch| {
+        read_batches(source, self.tokenizer.pretokenizer(), self.stop, &mut |batch| {
             while let Err(error) = credits.recv_timeout(CREDIT_WAIT) {
                 self.check(failed)?;
                 if error == RecvTimeoutError::Disconnected {
@@ -324,7 +324,7 @@ impl Pipeline<'_> {
         ids.clear();
         let mut ends = Vec::with_capacity(batch.spans.len());
         for &span in &batch.spans {
-            self.tokenizer.encode_into(batch.str(span), SpecialTokens::AsText, scratch, ids)?;
+            self.tokenizer.encode_part(batch.str(span), span.begins_text(), scratch, ids)?;
             if span.ends_document {
                 ids.push(self.end_of_text);
             }

@@ -9,7 +9,7 @@ pub(super) struct TokenizerJson {
     pub version: Option<String>,
     #[serde(default)]
     pub added_tokens: Vec<AddedToken>,
-    pub normalizer: Option<Typed>,
+    pub normalizer: Option<Normalizer>,
     pub pre_tokenizer: Option<PreTokenizer>,
     pub post_processor: Option<serde_json::Value>,
     pub decoder: Option<Typed>,
@@ -36,6 +36,17 @@ pub(super) struct AddedToken {
 pub(super) struct Typed {
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// Any normalizer that can be part of what this package does to a text; checked by the reader as the next is.
+#[derive(Deserialize)]
+pub(super) struct Normalizer {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub normalizers: Option<Vec<Normalizer>>,
+    pub pattern: Option<SplitPattern>,
+    pub content: Option<String>,
+    pub prepend: Option<String>,
 }
 
 /// Any pre-tokenizer that can be part of a byte-level one; which fields belong together is checked by the reader.

@@ -7,6 +7,7 @@
 mod json;
 mod read;
 mod record;
+mod steps;
 mod write;
 
 pub(crate) use read::index_reachable_special_tokens;

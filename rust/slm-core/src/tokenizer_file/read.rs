@@ -1,11 +1,11 @@
 //! From files to a tokenizer. The file may come from anywhere, so every claim in it is checked.
 
-use super::json::{AddedToken, Model, PreTokenizer, SplitPattern, TokenizerJson};
-use super::{CONFIG_FILE, MAX_FILE_BYTES, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE};
+use super::json::{AddedToken, Model, TokenizerJson};
+use super::{CONFIG_FILE, MAX_FILE_BYTES, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE, steps};
 use crate::byte_chars::bytes_of_chars;
 use crate::error::{Error, Result};
 use crate::merges::{Merge, Merges};
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::token::TokenId;
 use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
@@ -41,7 +41,7 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
     let Ok(training) = training.map(String::from_utf8).transpose() else {
         return Err(in_file(TRAINING_FILE, "is not UTF-8".into()));
     };
-    let (pattern, mut parts) = parse(&json).map_err(|message| {
+    let (pretokenizer, mut parts) = parse(&json).map_err(|message| {
         Error::Tokenizer(format!(
             "`{}` cannot be used as a tokenizer: {message}\n\n\
              hint: give a byte-level BPE tokenizer.json, as `slm tokenizer train` and Hugging Face write them",
@@ -55,7 +55,7 @@ pub fn load(path: &Path) -> Result<Tokenizer> {
         parts.merge_counts = numbers_by_line(&merge_counts, parts.merges.len())
             .map_err(|message| in_file(MERGE_COUNTS_FILE, message))?;
     }
-    Tokenizer::new(pattern, parts).map_err(|error| match error {
+    Tokenizer::new(pretokenizer, parts).map_err(|error| match error {
         Error::Tokenizer(message) => Error::Tokenizer(format!("`{}`: {message}", file.display())),
         other => other,
     })
@@ -72,12 +72,12 @@ pub fn from_json(
     training: Option<String>,
     merge_counts: Vec<u64>,
 ) -> Result<Tokenizer> {
-    let (pattern, mut parts) = parse(json).map_err(Error::Tokenizer)?;
+    let (pretokenizer, mut parts) = parse(json).map_err(Error::Tokenizer)?;
     parts.end_of_text = end_of_text;
     parts.chat_template = chat_template;
     parts.training = training;
     parts.merge_counts = merge_counts;
-    Tokenizer::new(pattern, parts)
+    Tokenizer::new(pretokenizer, parts)
 }
 
 /// Reads a file that has at most [`MAX_FILE_BYTES`], and never more of it than that.
@@ -128,20 +128,17 @@ fn parse_config(config: &[u8]) -> std::result::Result<(Option<String>, Option<St
     Ok((end_of_text, chat_template))
 }
 
-fn parse(json: &[u8]) -> std::result::Result<(Pattern, Parts), String> {
+fn parse(json: &[u8]) -> std::result::Result<(Pretokenizer, Parts), String> {
     let file: TokenizerJson = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     if let Some(version) = file.version.filter(|version| version != "1.0") {
         return Err(format!("version `{version}` is unknown, it must be `1.0`"));
-    }
-    if let Some(normalizer) = file.normalizer {
-        return Err(format!("normalizer `{}` is not supported, it must be null", normalizer.kind));
     }
     match file.decoder {
         Some(decoder) if decoder.kind == "ByteLevel" => {}
         Some(decoder) => return Err(format!("decoder `{}` is not supported, it must be `ByteLevel`", decoder.kind)),
         None => return Err("there is no decoder, it must be `ByteLevel`".into()),
     }
-    let pattern = pattern_of(file.pre_tokenizer.as_ref())?;
+    let pretokenizer = steps::pretokenizer_of(file.normalizer.as_ref(), file.pre_tokenizer.as_ref())?;
     let (vocab, merges) = vocab_and_merges(&file.model, &file.added_tokens)?;
     let parts = Parts {
         vocab,
@@ -150,41 +147,7 @@ fn parse(json: &[u8]) -> std::result::Result<(Pattern, Parts), String> {
         post_processor: file.post_processor,
         ..Parts::default()
     };
-    Ok((pattern, parts))
-}
-
-fn pattern_of(pre_tokenizer: Option<&PreTokenizer>) -> std::result::Result<Pattern, String> {
-    let byte_level = |step: &PreTokenizer, use_regex: bool| match step.kind.as_str() {
-        "ByteLevel" if step.add_prefix_space != Some(false) => {
-            Err("pre-tokenizer `ByteLevel` with `add_prefix_space: true` is not supported".to_owned())
-        }
-        // Left out it means true.
-        "ByteLevel" if step.use_regex.unwrap_or(true) == use_regex => Ok(()),
-        "ByteLevel" => Err(format!("pre-tokenizer `ByteLevel` must have `use_regex: {use_regex}` here")),
-        kind => Err(format!("pre-tokenizer `{kind}` is not supported, it must be `ByteLevel`")),
-    };
-    let step = pre_tokenizer.ok_or("there is no pre-tokenizer, it must be `ByteLevel`")?;
-    let steps = match (step.kind.as_str(), &step.pretokenizers) {
-        ("Sequence", Some(steps)) => steps.as_slice(),
-        _ => std::slice::from_ref(step),
-    };
-    match steps {
-        [step] => byte_level(step, true).map(|()| Pattern::Gpt2),
-        [split, step] if split.kind == "Split" => {
-            byte_level(step, false)?;
-            let Some(SplitPattern::Regex(regex)) = &split.pattern else {
-                return Err("pre-tokenizer `Split` must have a `Regex` pattern".into());
-            };
-            if split.behavior.as_deref() != Some("Isolated") || split.invert == Some(true) {
-                return Err("pre-tokenizer `Split` must have `behavior: Isolated` and `invert: false`".into());
-            }
-            Pattern::ALL.into_iter().find(|pattern| pattern.regex() == regex).ok_or_else(|| {
-                let names = Pattern::ALL.map(Pattern::name).join("`, `");
-                format!("split pattern `{regex}` is not supported, it must be that of `{names}`")
-            })
-        }
-        _ => Err("the pre-tokenizer must be `ByteLevel`, or `Split` and then `ByteLevel`".into()),
-    }
+    Ok((pretokenizer, parts))
 }
 
 fn check_model(model: &Model) -> std::result::Result<(), String> {

@@ -36,7 +36,7 @@ pub fn of_training(trained: Trained, options: &TrainOptions, spec: Option<&Corpu
         post_processor: old.and_then(|old| old.parts().post_processor.clone()),
         training: Some(format!("{record:#}\n")),
     };
-    Tokenizer::new(options.pattern, parts)
+    Tokenizer::new(options.pretokenizer.clone(), parts)
 }
 
 fn has_usual_name(options: &TrainOptions) -> bool {
@@ -44,6 +44,7 @@ fn has_usual_name(options: &TrainOptions) -> bool {
 }
 
 fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) -> Value {
+    let pretokenizer = options.pretokenizer.settings();
     json!({
         "format": "slm.tokenizer",
         "version": 1,
@@ -53,7 +54,10 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
                 json!({"fingerprint": old.fingerprint(), "vocab_size": old.vocab().len()})
             }),
             "vocab_size": options.vocab_size,
-            "pattern": options.pattern.name(),
+            "pattern": pretokenizer.pattern,
+            "digits": pretokenizer.digits,
+            "prefix_space": pretokenizer.prefix_space,
+            "normalization": pretokenizer.normalization,
             "special_tokens": options.special_tokens,
             "chat_tokens": options.chat_tokens.map(ChatTokens::name),
             "reserved_tokens": options.reserved_tokens,

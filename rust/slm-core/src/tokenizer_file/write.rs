@@ -1,11 +1,10 @@
 //! From a tokenizer to its files, byte for byte as `tokenizers` would write `tokenizer.json` itself.
 
-use super::{CONFIG_FILE, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE};
+use super::{CONFIG_FILE, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE, steps};
 use crate::byte_chars::chars_of_bytes;
 use crate::error::{Error, Result};
 use crate::io::durable;
 use crate::merges::Merge;
-use crate::pretokenize::Pattern;
 use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
@@ -68,21 +67,6 @@ pub fn config_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Tokenizer`] if JSON cannot express it, which no tokenizer of this package causes.
 pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
-    let byte_level = |add_prefix_space: bool, use_regex: bool| {
-        json!({
-            "type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": true, "use_regex": use_regex
-        })
-    };
-    let pre_tokenizer = match tokenizer.pattern() {
-        Pattern::Gpt2 => byte_level(false, true),
-        pattern => json!({
-            "type": "Sequence",
-            "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": pattern.regex()}, "behavior": "Isolated", "invert": false},
-                byte_level(false, false),
-            ],
-        }),
-    };
     let chars = chars_of_tokens(tokenizer);
     let merges: Vec<Value> = merge_chars(tokenizer, &chars).map(|(left, right)| json!([left, right])).collect();
     let file = json!({
@@ -90,10 +74,10 @@ pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
         "truncation": null,
         "padding": null,
         "added_tokens": added_tokens(tokenizer),
-        "normalizer": null,
-        "pre_tokenizer": pre_tokenizer,
+        "normalizer": steps::normalizer(tokenizer.pretokenizer()),
+        "pre_tokenizer": steps::pre_tokenizer(tokenizer.pretokenizer()),
         "post_processor": tokenizer.parts().post_processor,
-        "decoder": byte_level(true, true),
+        "decoder": steps::byte_level(true, true),
         "model": {
             "type": "BPE",
             "dropout": null,
@@ -184,6 +168,10 @@ fn config(tokenizer: &Tokenizer) -> Value {
     config.insert("clean_up_tokenization_spaces".into(), false.into());
     config.insert("model_max_length".into(), json!(NO_LENGTH_LIMIT));
     config.insert("model_input_names".into(), json!(["input_ids", "attention_mask"]));
+    if steps::is_byte_level_alone(tokenizer.pretokenizer()) && tokenizer.pretokenizer().prefix_space() {
+        // Without it `transformers` takes the blank away again.
+        config.insert("add_prefix_space".into(), true.into());
+    }
     config.extend(special_tokens_map(tokenizer));
     if let Some(template) = &tokenizer.parts().chat_template {
         config.insert("chat_template".into(), template.as_str().into());

@@ -14,11 +14,11 @@ use std::collections::HashMap;
 
 /// What can be said of a tokenizer to go on from before anything is counted.
 pub(super) fn check(old: &Tokenizer, options: &TrainOptions) -> Result<()> {
-    if old.pattern() != options.pattern {
+    if *old.pretokenizer() != options.pretokenizer {
         return Err(Error::Config(format!(
             "the tokenizer to extend splits by the pattern `{}`, `pattern` is `{}`\n\nhint: leave `pattern` out, or give the same",
-            old.pattern().name(),
-            options.pattern.name()
+            old.pretokenizer().identity(),
+            options.pretokenizer.identity()
         )));
     }
     if old.parts().ignore_merges {

@@ -22,11 +22,11 @@ pub fn train_on_artifact(
     callback: &mut Callback<'_>,
 ) -> Result<Trained> {
     check(options)?;
-    if artifact.pattern() != options.pattern {
+    if *artifact.pretokenizer() != options.pretokenizer {
         return Err(Error::Config(format!(
             "the counts were split by the pattern `{}`, `pattern` is `{}`\n\nhint: leave `pattern` out, or count with the other one",
-            artifact.pattern().name(),
-            options.pattern.name()
+            artifact.pretokenizer().identity(),
+            options.pretokenizer.identity()
         )));
     }
     if options.special_tokens_in_text == SpecialTokensInText::Split {

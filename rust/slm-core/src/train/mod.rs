@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::io::memory::PeakMemory;
 use crate::io::spill::Spill;
 use crate::merges::Merges;
-use crate::pretokenize::Pattern;
+use crate::pretokenize::Pretokenizer;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crate::special_tokens::SpecialTokenFinder;
 use crate::tokenizer::Tokenizer;
@@ -47,8 +47,8 @@ use words::{PretokenList, Words};
 pub struct TrainOptions {
     /// Tokens in all: special tokens, alphabet and merges. Fewer come out where the corpus has no more pairs.
     pub vocab_size: usize,
-    /// How pretokens are cut.
-    pub pattern: Pattern,
+    /// How documents are split into pretokens.
+    pub pretokenizer: Pretokenizer,
     /// A pair that occurs less often is not merged; 0 and 1 mean the same.
     pub min_frequency: u64,
     /// As in Hugging Face: a pair is merged if its token has fewer bytes than this, and pairs of two bytes always are.
@@ -79,7 +79,7 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             vocab_size: 32_768,
-            pattern: Pattern::Gpt2,
+            pretokenizer: Pretokenizer::default(),
             min_frequency: 0,
             max_token_length: None,
             max_token_bytes: None,
@@ -219,7 +219,7 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
     supervise(callback, snapshot, |stop| {
         let start = Instant::now();
         let within = options.bounds.as_ref().map(|bounds| bounds.memory_bytes).zip(spill.as_ref());
-        let (counts, corpus) = count(source, options.pattern, options.num_threads, within, stop, &counted)?;
+        let (counts, corpus) = count(source, &options.pretokenizer, options.num_threads, within, stop, &counted)?;
         let summary = match &counts {
             Counted::Table(counts) => CountSummary::new(counts, stop)?,
             Counted::Sorted(sorted) => sorted.summary(),

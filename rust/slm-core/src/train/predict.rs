@@ -88,10 +88,12 @@ pub fn predict(
         let start = Instant::now();
         let mut counts = PretokenCounts::default();
         let mut curve = Curve::default();
+        let mut prepared = String::new();
         let sampling = Sampling { max_bytes: max_sample_bytes, until: Some(start + MAX_SAMPLE_TIME) };
         let summary = sample(corpus, sampling, stop, &mut |text| {
             stop.check()?;
-            options.pattern.for_each(text, |pretoken| curve.add(&mut counts, pretoken));
+            let text = options.pretokenizer.prepare(text, true, &mut prepared).unwrap_or(text);
+            options.pretokenizer.for_each_range(text, |start, end| curve.add(&mut counts, &text[start..end]));
             curve.end_text(&counts, text.len() as u64);
             seen.fetch_add(text.len() as u64, Ordering::Relaxed);
             Ok(())
