@@ -15,10 +15,13 @@ __all__ = [
     "Progress",
     "Tokenizer",
     "build_shards",
+    "count_pretokens",
     "default_memory_limit",
     "file_checksum",
     "is_in_memory",
+    "merge_counts",
     "predict_training",
+    "read_counts_manifest",
     "sample_texts",
     "train_tokenizer",
 ]
@@ -225,6 +228,10 @@ class Tokenizer:
         """
         The name of the split pattern.
         """
+    def prefix(self, /, vocab_size: SupportsIndex) -> Tokenizer:
+        """
+        The tokenizer that the same training gives with this size of the vocabulary.
+        """
     def save(self, /, directory: str | PathLike[str]) -> None:
         """
         Writes the tokenizer directory.
@@ -275,6 +282,22 @@ def build_shards(
     Builds a shard directory; false if it held the same shards already.
     """
 
+def count_pretokens(
+    corpus: Corpus,
+    out: str | PathLike[str],
+    *,
+    pattern: str,
+    num_threads: SupportsIndex,
+    memory_limit: SupportsIndex,
+    part_bytes: SupportsIndex,
+    progress: collections.abc.Callable[[Progress], object] | None = None,
+) -> tuple[int, int, str | None]:
+    """
+    Counts a corpus into a directory, going on where that was broken off.
+
+    Gives the bytes of text that were counted, the parts that had been counted before, and why there were none of use.
+    """
+
 def default_memory_limit() -> int:
     """
     A quarter of the memory of the machine or the container, at least 64 MiB and at most 4 GiB; in bytes.
@@ -292,6 +315,17 @@ def is_in_memory(directory: str | PathLike[str]) -> bool:
     Whether files in a directory live in memory, as on tmpfs.
     """
 
+def merge_counts(
+    paths: SupportsGetItem[int, str | PathLike[str]],
+    out: str | PathLike[str],
+    *,
+    memory_limit: SupportsIndex,
+    progress: collections.abc.Callable[[Progress], object] | None = None,
+) -> None:
+    """
+    Adds counts up into a directory.
+    """
+
 def predict_training(
     corpus: Corpus,
     *,
@@ -305,13 +339,19 @@ def predict_training(
     Predicts what training will take from a sample of the files; None where they cannot be read twice.
     """
 
+def read_counts_manifest(path: str | PathLike[str]) -> str:
+    """
+    The manifest of a counts directory, as JSON, once it is found to be one.
+    """
+
 def sample_texts(corpus: Corpus, max_bytes: SupportsIndex) -> list[str]:
     """
     Texts from all over the files of a corpus, about `max_bytes` of the files; none of documents in memory and of pipes.
     """
 
 def train_tokenizer(
-    corpus: Corpus,
+    corpus: Corpus | None,
+    counts: str | PathLike[str] | None,
     *,
     vocab_size: SupportsIndex,
     pattern: str,
@@ -327,8 +367,10 @@ def train_tokenizer(
     memory_limit: SupportsIndex,
     spill_dir: str | PathLike[str],
     max_spill: SupportsIndex | None,
+    extend: Tokenizer | None = None,
     progress: collections.abc.Callable[[Progress], object] | None = None,
 ) -> Tokenizer:
     """
-    Learns a tokenizer from a corpus; its merges are those of Hugging Face's `BpeTrainer` on the same documents.
+    Learns a tokenizer from a corpus, or from counts if there is none; its merges are those of Hugging Face's `BpeTrainer` on
+    the same documents.
     """

@@ -16,7 +16,8 @@ from slm.cli.tokenizer_inspect import inspect
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slm.config.tokenizer import CorpusConfig
+    from slm.config.tokenizer import CorpusConfig, TokenizerConfig
+    from slm.tokenizer.tokenizer import Tokenizer
 
 app = noun_with_commands("Train a tokenizer, look inside it, encode and decode.")
 
