@@ -77,13 +77,13 @@ def inspect(
 
 def _read_texts(paths: list[Path], field: str, max_bytes: str) -> list[str]:
     """About so many bytes of text, from all over the files."""
-    from slm import _core
     from slm.errors import DataError
     from slm.sizes import parse_size
     from slm.tokenizer.corpus import open_corpus
+    from slm.tokenizer.measure import read_sample
 
     corpus = open_corpus(list(paths), field=field, invalid_utf8="replace")
-    texts = _core.sample_texts(corpus, parse_size(max_bytes, "--max-bytes"))
+    texts = read_sample(corpus, parse_size(max_bytes, "--max-bytes"))
     if not texts:
         named = ", ".join(f"`{path}`" for path in paths)
         raise DataError(f"there is no text in {named}\n\nhint: pipes cannot be read here, and jsonl needs `--field`")

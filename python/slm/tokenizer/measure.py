@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slm import _core
 from slm.errors import DataError
 from slm.tokenizer.scripts import SCRIPTS, scripts_of_text
 from slm.tokenizer.tokenizer import Tokenizer
@@ -64,6 +65,20 @@ class SampleReport:
 
     scripts: tuple[ScriptReport, ...]
     """The scripts of the text, the one with most characters first."""
+
+
+def read_sample(corpus: "_core.Corpus", max_bytes: int) -> list[str]:
+    """Read texts from all over the files of a corpus; none of documents in memory and of pipes.
+
+    Args:
+        corpus: The corpus, as `slm.tokenizer.corpus.open_corpus` gives it.
+        max_bytes: Bytes of the files to read, about.
+
+    Raises:
+        OSError: A file cannot be read.
+        DataError: A file is malformed.
+    """
+    return _core.sample_texts(corpus, max_bytes)
 
 
 def inspect_sample(tokenizer: Tokenizer, text: str | Sequence[str]) -> SampleReport:

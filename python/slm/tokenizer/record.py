@@ -8,6 +8,8 @@ from slm.errors import SlmWarning
 
 _LONGEST_BYTES = 1024
 _SHARE_OF_BYTES = 0.01
+# A share of less than this costs nothing, however large a share it is.
+_LEAST_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 40
 
 
@@ -19,8 +21,9 @@ def describe_giants(training: Mapping[str, Any] | None) -> str | None:
     """
     counts: Mapping[str, Any] = (training or {}).get("counts", {})
     longest = counts.get("longest_bytes", 0)
-    share = counts.get("giant_bytes", 0) / max((training or {}).get("corpus", {}).get("bytes", 0), 1)
-    if longest <= _LONGEST_BYTES and share < _SHARE_OF_BYTES:
+    giant_bytes = counts.get("giant_bytes", 0)
+    share = giant_bytes / max((training or {}).get("corpus", {}).get("bytes", 0), 1)
+    if longest <= _LONGEST_BYTES and (share < _SHARE_OF_BYTES or giant_bytes < _LEAST_BYTES):
         return None
     begins = counts["longest_begins"][:_SHOWN_CHARACTERS]
     return (
