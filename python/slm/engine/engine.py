@@ -162,7 +162,8 @@ class Engine:
         try:
             yield
         except BaseException as error:
-            _logger.error("a step failed, its %d sequences end", len(sequences), exc_info=error)
+            if isinstance(error, Exception):
+                _logger.error("a step failed, its %d sequences end", len(sequences), exc_info=error)
             for sequence in sequences:
                 if not sequence.is_finished:
                     self._fail(sequence, error)
