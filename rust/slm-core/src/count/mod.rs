@@ -28,6 +28,7 @@ pub use bounds::Bounds;
 pub use distinct::AllDistinct;
 pub use giants::Giants;
 pub use parts::{CountOptions, CountedTo, count_to};
+pub(crate) use sort::sort_by_key;
 pub use sorted::SortedCounts;
 pub use table::PretokenCounts;
 pub use total::merge_counts;

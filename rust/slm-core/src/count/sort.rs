@@ -21,7 +21,7 @@ const STOP_INTERVAL: usize = 1 << 16;
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`], after which the order is any.
-pub(super) fn sort_by_key<T: Copy, K: Ord + Copy>(items: &mut [T], key: impl Fn(&T) -> K, stop: &Stop) -> Result<()> {
+pub(crate) fn sort_by_key<T: Copy, K: Ord + Copy>(items: &mut [T], key: impl Fn(&T) -> K, stop: &Stop) -> Result<()> {
     if items.len() <= MAX_AT_ONCE {
         items.sort_unstable_by_key(key);
         return Ok(());

@@ -206,16 +206,16 @@ impl<'a> Learner<'a> {
     fn start_round(&mut self) -> Result<()> {
         let bits = (self.words.tokens.len() / 4).max(1).ilog2().clamp(MIN_SKETCH_BITS, MAX_SKETCH_BITS);
         let mut sketch = vec![0_u64; 1 << bits];
-        self.words.for_each_pair(&self.lengths, |left, right, _, weight| {
+        self.words.for_each_pair(&self.lengths, self.stop, |left, right, _, weight| {
             sketch[cell_of(pair_of(left, right), bits)] += weight;
-        });
+        })?;
         self.stop.check()?;
         // No untracked pair reaches the threshold there was.
         let highest = sketch.iter().copied().max().unwrap_or(0).min(self.threshold - 1);
         let mut threshold = self.floor.max(highest / ROUND_RATIO);
 
         let mut tracked: HashTable<Tracked> = HashTable::new();
-        self.words.for_each_pair(&self.lengths, |left, right, _, weight| {
+        self.words.for_each_pair(&self.lengths, self.stop, |left, right, _, weight| {
             let pair = pair_of(left, right);
             if sketch[cell_of(pair, bits)] >= threshold && self.is_short_enough(left, right) {
                 // Too many for the memory: fewer now, and the others in a later round.
@@ -231,7 +231,7 @@ impl<'a> Learner<'a> {
                 entry.get_mut().count += weight;
                 entry.get_mut().places.end += 1;
             }
-        });
+        })?;
         self.stop.check()?;
         let most = tracked.iter().map(|tracked| tracked.count).max().unwrap_or(0);
         tracked.retain(|tracked| tracked.count >= threshold);
@@ -253,7 +253,7 @@ impl<'a> Learner<'a> {
         }
         self.places.clear();
         self.places.resize(end, 0);
-        self.words.for_each_pair(&self.lengths, |left, right, place, _| {
+        self.words.for_each_pair(&self.lengths, self.stop, |left, right, place, _| {
             let pair = pair_of(left, right);
             if sketch[cell_of(pair, bits)] >= self.threshold
                 && let Some(tracked) = tracked.find_mut(hash(pair), |tracked| tracked.pair == pair)
@@ -264,7 +264,7 @@ impl<'a> Learner<'a> {
                 }
                 tracked.places.end += 1;
             }
-        });
+        })?;
         self.tracked = tracked;
         Ok(())
     }

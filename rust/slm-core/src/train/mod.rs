@@ -361,9 +361,9 @@ impl<'a> Learning<'a> {
     fn learn_at_once(&self, counts: PretokenCounts, memory: Memory, is_in_alphabet: &[bool; 256]) -> Result<Tokens> {
         let mut tokens = Tokens::new(self.options, is_in_alphabet)?;
         self.progress.start(&tokens, self.options);
-        let list = PretokenList::<1>::new(&counts);
+        let list = PretokenList::<1>::new(&counts, self.stop)?;
         drop(counts);
-        let words = Words::new(list, |[byte]| tokens.id_of_byte[byte as usize])?;
+        let words = Words::new(list, |[byte]| tokens.id_of_byte[byte as usize], self.stop)?;
         let max_tracked = memory.max_tracked(&words);
         let lengths = tokens.lengths();
         let mut learner = Learner::new(words, lengths.clone(), lengths, self.options, max_tracked, self.stop);

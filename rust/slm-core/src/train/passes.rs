@@ -61,10 +61,11 @@ pub(super) fn learn_in_passes<'a>(
         let threshold =
             floor.max(highest / PASS_RATIO).max(tokens.expected_last_count(options.vocab_size) / 2).min(highest);
         let memory = memory.beside(pool.memory_bytes()).at_most(max_bytes);
-        let pieces = Pieces::new(&sketch, pass.width, memory.beside(sketch.memory_bytes()), threshold, highest);
+        let pieces =
+            Pieces::new(&sketch, pass.width, memory.beside(sketch.memory_bytes()), (threshold, highest), learning.stop);
         let pieces = pass.collect(&mut pool, tokens, pieces, &sketch)?;
         bound = pieces.threshold();
-        let words = pieces.into_words()?;
+        let words = pieces.into_words(learning.stop)?;
         drop(sketch);
         let max_tracked = memory.max_tracked(&words);
         // A token is one place here, however many bytes it has.
@@ -139,12 +140,12 @@ impl<'a> Pass<'_, 'a> {
             });
             for list in to_add {
                 stop.check()?;
-                pieces.add(&list);
+                pieces.add(&list)?;
                 threshold.store(pieces.threshold(), Ordering::Relaxed);
             }
             let rest = scanning.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             for (list, _) in &rest {
-                pieces.add(list);
+                pieces.add(list)?;
             }
             Ok(pieces)
         })

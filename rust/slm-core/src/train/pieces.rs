@@ -7,6 +7,7 @@
 
 use crate::count::PretokenCounts;
 use crate::error::Result;
+use crate::progress::Stop;
 use crate::token::TokenId;
 use crate::train::memory::Memory;
 use crate::train::pool::{read, write};
@@ -79,12 +80,19 @@ pub(super) struct Pieces<'a> {
     threshold: u64,
     /// What the threshold is not raised beyond, so that each pass makes a merge.
     max_threshold: u64,
+    stop: &'a Stop,
 }
 
 impl<'a> Pieces<'a> {
-    pub fn new(sketch: &'a Sketch, width: usize, memory: Memory, threshold: u64, max_threshold: u64) -> Self {
+    pub fn new(
+        sketch: &'a Sketch,
+        width: usize,
+        memory: Memory,
+        (threshold, max_threshold): (u64, u64),
+        stop: &'a Stop,
+    ) -> Self {
         let table = PretokenCounts::within(memory.piece_table_bytes());
-        Self { table, num_tokens: 0, width, sketch, memory, threshold, max_threshold }
+        Self { table, num_tokens: 0, width, sketch, memory, threshold, max_threshold, stop }
     }
 
     /// Where pieces are cut, if not further up: pairs that occur at least as often are whole.
@@ -93,7 +101,10 @@ impl<'a> Pieces<'a> {
     }
 
     /// Adds pieces, written as [`write`] does.
-    pub fn add(&mut self, pieces: &PieceList) {
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Interrupted`].
+    pub fn add(&mut self, pieces: &PieceList) -> Result<()> {
         let mut start = 0;
         for group in pieces.lengths_and_counts.chunks(PIECES_AHEAD) {
             let mut end = start;
@@ -103,14 +114,15 @@ impl<'a> Pieces<'a> {
                 all ^ self.table.touch(&pieces.bytes, at, end)
             }));
             for &(length, count) in group {
-                self.add_one(&pieces.bytes, start, start + length, count);
+                self.add_one(&pieces.bytes, start, start + length, count)?;
                 start += length;
             }
         }
+        Ok(())
     }
 
     #[inline]
-    fn add_one(&mut self, bytes: &[u8], start: usize, end: usize, count: u64) {
+    fn add_one(&mut self, bytes: &[u8], start: usize, end: usize, count: u64) -> Result<()> {
         let num_pieces = self.table.len();
         self.table.add_range_times(bytes, start, end, count);
         if self.table.len() > num_pieces {
@@ -118,18 +130,19 @@ impl<'a> Pieces<'a> {
             while self.threshold < self.max_threshold
                 && (self.table.is_full() || !self.memory.holds(&self.table, self.num_tokens, self.width))
             {
-                self.raise_threshold();
+                self.raise_threshold()?;
             }
         }
+        Ok(())
     }
 
     /// Cuts all pieces again so that about half of the pairs are left, or as many as there are at the highest threshold.
     #[cold]
-    fn raise_threshold(&mut self) {
+    fn raise_threshold(&mut self) -> Result<()> {
         // Steps between pairs that are looked at, so that there are about so many of them.
         let step = self.num_tokens / MAX_SAMPLE + 1;
         let (mut sample, mut next, mut ids) = (Vec::new(), 0, Vec::new());
-        self.table.for_each(|piece, _| {
+        self.table.for_each_until(self.stop, |piece, _| {
             let num_pairs = piece.len() / self.width - 1;
             if next < num_pairs {
                 read(piece, self.width, &mut ids);
@@ -137,7 +150,7 @@ impl<'a> Pieces<'a> {
                 next += (num_pairs - next).next_multiple_of(step);
             }
             next -= num_pairs;
-        });
+        })?;
         let middle = sample.len() / 2;
         let median = sample.select_nth_unstable(middle).1;
         self.threshold = (u64::from(*median) + 1).max(self.threshold + 1).min(self.max_threshold);
@@ -145,7 +158,7 @@ impl<'a> Pieces<'a> {
         let old = std::mem::replace(&mut self.table, PretokenCounts::within(max_bytes));
         let (width, mut bytes, mut counts) = (self.width, Vec::new(), Vec::new());
         self.num_tokens = 0;
-        old.for_each(|piece, count| {
+        old.for_each_until(self.stop, |piece, count| {
             read(piece, width, &mut ids);
             cut(&ids, self.sketch, self.threshold, &mut counts, |piece| {
                 bytes.clear();
@@ -154,23 +167,30 @@ impl<'a> Pieces<'a> {
                 self.table.add(&bytes, count);
                 self.num_tokens += if self.table.len() > num_pieces { piece.len() } else { 0 };
             });
-        });
+        })
     }
 
     /// The pieces, ready to be learned from.
-    pub fn into_words(self) -> Result<Words> {
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Interrupted`].
+    pub fn into_words(self, stop: &Stop) -> Result<Words> {
         match self.width {
-            2 => words(self.table, |bytes: [u8; 2]| TokenId::from(u16::from_le_bytes(bytes))),
-            3 => words(self.table, |[low, middle, high]: [u8; 3]| TokenId::from_le_bytes([low, middle, high, 0])),
-            _ => words(self.table, TokenId::from_le_bytes),
+            2 => words(self.table, stop, |bytes: [u8; 2]| TokenId::from(u16::from_le_bytes(bytes))),
+            3 => words(self.table, stop, |[low, middle, high]: [u8; 3]| TokenId::from_le_bytes([low, middle, high, 0])),
+            _ => words(self.table, stop, TokenId::from_le_bytes),
         }
     }
 }
 
-fn words<const WIDTH: usize>(table: PretokenCounts, id_of: impl Fn([u8; WIDTH]) -> TokenId) -> Result<Words> {
-    let list = PretokenList::<WIDTH>::new(&table);
+fn words<const WIDTH: usize>(
+    table: PretokenCounts,
+    stop: &Stop,
+    id_of: impl Fn([u8; WIDTH]) -> TokenId,
+) -> Result<Words> {
+    let list = PretokenList::<WIDTH>::new(&table, stop)?;
     drop(table);
-    Words::new(list, id_of)
+    Words::new(list, id_of, stop)
 }
 
 #[cfg(test)]

@@ -13,12 +13,17 @@
 //! Pretokens are sorted by weight, the most frequent first. Those of one weight lie together, so a weight belongs to a run of
 //! places and not to each pretoken; and the places that most merges visit share their cache lines.
 
-use crate::count::PretokenCounts;
+use crate::count::{PretokenCounts, sort_by_key};
 use crate::error::{Error, Result};
+use crate::progress::Stop;
 use crate::token::TokenId;
+use std::cmp::Reverse;
 
 /// Stands between pretokens, and inside tokens of three bytes and more.
 pub(super) const SEPARATOR: TokenId = TokenId::MAX;
+
+/// Pretokens, or places, between two looks at the stop flag.
+const STOP_INTERVAL: usize = 1 << 16;
 
 /// Places that share an entry in the index of weights: 2 to this power.
 const INDEX_BITS: u32 = 5;
@@ -59,19 +64,24 @@ pub(super) struct PretokenList<const WIDTH: usize> {
 
 impl<const WIDTH: usize> PretokenList<WIDTH> {
     /// Copies them from a table, which is then not needed any more.
-    pub fn new(counts: &PretokenCounts) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn new(counts: &PretokenCounts, stop: &Stop) -> Result<Self> {
         let mut num_bytes = 0;
-        counts.for_each(|pretoken, _| num_bytes += if pretoken.len() > WIDTH { pretoken.len() } else { 0 });
+        counts.for_each_until(stop, |pretoken, _| {
+            num_bytes += if pretoken.len() > WIDTH { pretoken.len() } else { 0 };
+        })?;
         let mut pretokens: Vec<(u64, usize, usize)> = Vec::with_capacity(counts.len());
         let mut bytes = Vec::with_capacity(num_bytes);
-        counts.for_each(|pretoken, count| {
+        counts.for_each_until(stop, |pretoken, count| {
             if pretoken.len() > WIDTH {
                 pretokens.push((count, bytes.len(), pretoken.len()));
                 bytes.extend_from_slice(pretoken);
             }
-        });
-        pretokens.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        Self { pretokens, bytes }
+        })?;
+        sort_by_key(&mut pretokens, |&(count, start, _)| (Reverse(count), start), stop)?;
+        Ok(Self { pretokens, bytes })
     }
 }
 
@@ -79,8 +89,12 @@ impl Words {
     /// Lays out pretokens.
     ///
     /// # Errors
-    /// [`Error::Data`] where they have more than 2^32 places.
-    pub fn new<const WIDTH: usize>(list: PretokenList<WIDTH>, id_of: impl Fn([u8; WIDTH]) -> TokenId) -> Result<Self> {
+    /// [`Error::Data`] where they have more than 2^32 places; [`Error::Interrupted`].
+    pub fn new<const WIDTH: usize>(
+        list: PretokenList<WIDTH>,
+        id_of: impl Fn([u8; WIDTH]) -> TokenId,
+        stop: &Stop,
+    ) -> Result<Self> {
         let PretokenList { pretokens, bytes } = list;
         let places = bytes.len() / WIDTH + pretokens.len() + 1;
         if u32::try_from(places).is_err() {
@@ -95,7 +109,10 @@ impl Words {
         let mut tokens = Vec::with_capacity(places);
         let mut runs: Vec<(u32, u64)> = Vec::new();
         tokens.push(SEPARATOR);
-        for (count, start, length) in pretokens {
+        for (number, (count, start, length)) in pretokens.into_iter().enumerate() {
+            if number % STOP_INTERVAL == 0 {
+                stop.check()?;
+            }
             if runs.last().is_none_or(|&(_, weight)| weight != count) {
                 runs.push((place_of(tokens.len()), count));
             }
@@ -124,10 +141,23 @@ impl Words {
     }
 
     /// Calls `f` with every pair of adjacent tokens, its place and its weight, from the first place to the last.
-    pub fn for_each_pair(&self, lengths: &[u32], mut f: impl FnMut(TokenId, TokenId, usize, u64)) {
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn for_each_pair(
+        &self,
+        lengths: &[u32],
+        stop: &Stop,
+        mut f: impl FnMut(TokenId, TokenId, usize, u64),
+    ) -> Result<()> {
         let mut run = 0;
         let mut place = 0;
+        let mut look_at = 0;
         while place < self.tokens.len() {
+            if place >= look_at {
+                look_at = place + STOP_INTERVAL;
+                stop.check()?;
+            }
             let left = self.tokens[place];
             if left == SEPARATOR {
                 place += 1;
@@ -143,6 +173,7 @@ impl Words {
             }
             place = next;
         }
+        Ok(())
     }
 }
 
@@ -156,12 +187,16 @@ mod tests {
         for (pretoken, count) in [("ab", 2), ("x", 9), ("cde", 7), ("fg", 2)] {
             counts.add(pretoken.as_bytes(), count);
         }
-        let words = Words::new(PretokenList::new(&counts), |[byte]| TokenId::from(byte)).unwrap();
+        let words = {
+            let list = PretokenList::new(&counts, &Stop::default()).unwrap();
+            Words::new(list, |[byte]| TokenId::from(byte), &Stop::default()).unwrap()
+        };
         assert_eq!(words.tokens[..5], [SEPARATOR, 99, 100, 101, SEPARATOR]);
         assert_eq!(words.tokens.len(), 11);
         assert_eq!([1, 3, 5, 6, 8, 9].map(|place| words.weights.at(place)), [7, 7, 2, 2, 2, 2]);
         let mut pairs = Vec::new();
-        words.for_each_pair(&[1; 256], |left, right, place, weight| pairs.push((left, right, place, weight)));
+        let push = |left, right, place, weight| pairs.push((left, right, place, weight));
+        words.for_each_pair(&[1; 256], &Stop::default(), push).unwrap();
         pairs.sort_unstable();
         assert_eq!(pairs.len(), 4);
         assert_eq!(pairs[1], (99, 100, 1, 7));
