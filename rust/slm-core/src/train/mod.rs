@@ -34,7 +34,7 @@ use learn::Learner;
 use memory::{Memory, TableSize};
 use passes::learn_in_passes;
 use pool::Pool;
-pub use predict::{Prediction, predict};
+pub use predict::{Prediction, predict, predict_counting};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
