@@ -77,7 +77,10 @@ def summary(
         lines.append(f"memory     {format_amount(peak, 'bytes')} at most{bounded}")
     if record["spilled_bytes"]:
         foreseen = predicted and f"{format_amount(predicted.spill_bytes, 'bytes')} at a time"
-        lines.append(f"spilled    {format_amount(record['spilled_bytes'], 'bytes')} in all{_foreseen(foreseen)}")
+        at_once = record.get("spill_peak_bytes")
+        together = f", {format_amount(at_once, 'bytes')} at most at a time" if at_once else ""
+        total = format_amount(record["spilled_bytes"], "bytes")
+        lines.append(f"spilled    {total} in all{together}{_foreseen(foreseen)}")
     if tokenizer.vocab_size < vocab_size:
         lines.append(f"note       the corpus has no more pairs, so {vocab_size:,} tokens were not reached")
     if describe_giants(record):
