@@ -2,10 +2,8 @@ import gzip
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -185,45 +183,12 @@ def test_large_vocabularies_are_stored_in_32_bits(tokenizer: Tokenizer, tmp_path
     assert tokenizer.decode(np.load(tmp_path / "shards" / "shard-00000.npy")) == "the cat<|endoftext|>"
 
 
-BUILD = """
-import sys
-from slm.data.build import build_shards
-build_shards(sys.argv[1], sys.argv[2], sys.argv[3], validation_fraction=0.1, shard_tokens=200_000, documents="line")
-"""
-
-
 @pytest.fixture
 def big_corpus(tmp_path: Path, documents: list[str]) -> Path:
     path = tmp_path / "big.txt"
     lines = [document.replace("\n", " ").replace("\r", " ") + "\n" for document in documents]
     path.write_text("".join(lines) * 60)
     return path
-
-
-def start_build(corpus: Path, tokenizer: Path, out: Path) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", BUILD, str(corpus), str(tokenizer), str(out)])
-
-
-@pytest.mark.skipif(os.name == "nt", reason="kills by signal")
-def test_a_killed_build_run_again_gives_the_same_bytes(big_corpus: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    tokenizer.save(tmp_path / "tok")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start_build(big_corpus, tmp_path / "tok", whole).wait() == 0
-    num_kills = 0
-    for delay in (0.0, 0.02, 0.05, 0.1, 0.2):
-        build = start_build(big_corpus, tmp_path / "tok", killed)
-        while build.poll() is None and not (killed / "shard-00000.npy.partial").exists():
-            time.sleep(0.001)
-        time.sleep(delay)
-        build.kill()
-        num_kills += build.wait() == -signal.SIGKILL
-        if not (killed / "manifest.json").exists():
-            with pytest.raises(DataError, match="not ended"):
-                Manifest.load(killed)
-    assert num_kills >= 2
-    assert start_build(big_corpus, tmp_path / "tok", killed).wait() == 0
-    assert files_of(killed) == files_of(whole)
-    verify_shards(killed)
 
 
 BUILD_ON_A_FULL_DISK = """

@@ -58,7 +58,12 @@ def build(
             progress=on_progress,
         )
     if json_:
-        made = {"out": str(settings.out), "was_complete": built.was_complete}
+        made = {
+            "out": str(settings.out),
+            "was_complete": built.was_complete,
+            "resumed_shards": built.resumed_shards,
+            "encoded_bytes": built.encoded_bytes,
+        }
         typer.echo(json.dumps(made | {"manifest": built.manifest.model_dump(mode="json")}))
         return
     typer.echo(_summary(settings.out, built))
@@ -123,7 +128,8 @@ def _summary(out: Path, built: "BuildResult") -> str:
     from slm.cli.tokenizer import left_out
 
     manifest = built.manifest
-    lines = [f"shards     {out}" + (" (already complete, nothing was written)" if built.was_complete else "")]
+    before = f" ({built.resumed_shards:,} of them finished before)" if built.resumed_shards else ""
+    lines = [f"shards     {out}" + (" (already complete, nothing was written)" if built.was_complete else before)]
     for split, totals in manifest.splits.items():
         text_tokens = totals.tokens - totals.documents
         ratio = f", {totals.bytes / text_tokens:.3f} bytes a token" if text_tokens else ""

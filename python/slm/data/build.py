@@ -1,11 +1,13 @@
 """Build shards from a corpus."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from slm import _core
 from slm.data.manifest import Manifest
+from slm.errors import SlmWarning
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Tokenizer, load_tokenizer
@@ -20,6 +22,12 @@ class BuildResult:
 
     was_complete: bool
     """Whether it held the same shards before, so that nothing was written."""
+
+    resumed_shards: int
+    """Shards that an interrupted build had finished, and that were not made again."""
+
+    encoded_bytes: int
+    """Bytes of text that this call encoded, in UTF-8."""
 
 
 def build_shards(
@@ -40,8 +48,9 @@ def build_shards(
     """Encode a corpus into a shard directory.
 
     Documents keep their order, each ends with the end-of-text token, and special tokens in the text are ordinary text.
-    The bytes of the shards do not depend on `num_threads`. Interrupted, the same call again makes the same shards;
-    where they are there already, it compares the corpus and writes nothing.
+    The bytes of the shards do not depend on `num_threads`, nor on interruptions: the same call again goes on behind the
+    last finished shard, whatever ended the one before, if the corpus is of files. Where all shards are there already,
+    it compares the corpus and writes nothing.
 
     Args:
         corpus: A path, directory or glob, a list of them, or any other iterable of documents as `str`.
@@ -64,10 +73,14 @@ def build_shards(
         The manifest: totals of both splits, shards and checksums.
 
     Raises:
-        ConfigError: A setting is out of range, or `out` holds something else than these shards.
+        ConfigError: A setting is out of range, or `out` holds something else than these shards, or another process
+            builds there.
         DataError: The corpus has no text, or a file is not UTF-8, malformed or cut off.
         TokenizerError: The tokenizer has no end-of-text token.
         FileNotFoundError: A path does not exist.
+
+    Warns:
+        SlmWarning: What an interrupted build left was of other settings or other text, and everything is encoded anew.
     """
     found = open_corpus(
         corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
@@ -94,7 +107,7 @@ def build_from(
     progress: "Callable[[_core.Progress], object] | None",
 ) -> BuildResult:
     """Encode a corpus that is open already, and say whether there was anything to do; see `build_shards`."""
-    was_built = _core.build_shards(
+    was_complete, resumed_shards, encoded_bytes, started_over = _core.build_shards(
         corpus,
         tokenizer.core,
         out,
@@ -103,4 +116,6 @@ def build_from(
         num_threads=num_threads or default_num_threads(),
         progress=progress,
     )
-    return BuildResult(Manifest.load(out), was_complete=not was_built)
+    if started_over is not None:
+        warnings.warn(f"{started_over}, so everything was encoded anew", SlmWarning, stacklevel=2)
+    return BuildResult(Manifest.load(out), was_complete, resumed_shards, encoded_bytes)

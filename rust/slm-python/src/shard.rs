@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use slm_core::shard::{self, BuildOptions};
 use std::path::PathBuf;
 
-/// Builds a shard directory; false if it held the same shards already.
+/// Builds a shard directory; gives whether it held the same shards already, how many finished shards of an interrupted build were
+/// not made again, how many bytes of text were encoded, and why what such a build left was of no use, where it left something.
 #[pyfunction]
 #[pyo3(signature = (corpus, tokenizer, out, *, validation_fraction, shard_tokens, num_threads, progress: "collections.abc.Callable[[Progress], object] | None"=None))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
@@ -20,11 +21,12 @@ pub fn build_shards(
     shard_tokens: u64,
     num_threads: usize,
     progress: Option<Py<PyAny>>,
-) -> PyResult<bool> {
+) -> PyResult<(bool, u64, u64, Option<String>)> {
     let options = BuildOptions { validation_fraction, shard_tokens, num_threads };
     corpus.with_source(py, |source| {
         interruptible(py, progress.as_ref(), |callback| {
-            shard::build(source, &tokenizer.0, &out, &options, callback).map(|built| !built.was_complete)
+            let built = shard::build(source, &tokenizer.0, &out, &options, callback)?;
+            Ok((built.was_complete, built.resumed_shards, built.encoded_bytes, built.started_over))
         })
     })
 }

@@ -3,7 +3,8 @@
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
 //! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`], [`json_lines`] and [`parquet`] (files to documents),
 //! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] (documents to batches), [`fingerprint`]
-//! (the text's identity), [`summary`] (what was read).
+//! (the text's identity), [`summary`] (what was read),
+//! [`position`] and [`sources`] (going on where work was broken off).
 
 pub mod batch;
 mod decompress;
@@ -14,14 +15,18 @@ mod json_lines;
 mod memory;
 mod parquet;
 mod pipe;
+mod position;
 pub mod sample;
 mod skip;
+mod sources;
 mod summary;
 mod utf8;
 
 pub(crate) use batch::pretoken_too_long;
 pub use batch::{Anchor, Batch, Reading, Span, read_batches, read_batches_from, read_batches_within};
 pub use memory::RawDocument;
+pub use position::{MAX_ANCHOR_BYTES, Mark, Place, Position};
+pub use sources::Sources;
 pub use summary::{ReadSummary, Skipped};
 
 use crate::error::{Error, Result};

@@ -4,26 +4,19 @@ use crate::count::artifact::{COUNTS_FILE, MANIFEST_FILE};
 use crate::count::journal::JOURNAL_FILE;
 use crate::error::{Error, Result};
 use crate::io::durable::{self, PARTIAL_SUFFIX};
+use crate::io::lock::{LOCK_FILE, LockedDirectory};
 use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-
-/// Locked by the process that writes here; the system gives up the lock when it ends, however it ends.
-const LOCK_FILE: &str = ".lock";
+use std::path::Path;
 
 /// What the directories of [`Spill`](crate::io::spill::Spill) begin with.
 const SPILL_PREFIX: &str = ".slm-spill-";
 
 const RUN_SUFFIX: &str = ".run";
 
-/// A directory that no other process writes into.
-pub(super) struct OwnedDirectory {
-    path: PathBuf,
-    /// Whether there was none before.
-    is_new: bool,
-    _lock: File,
-}
+/// A directory that no other process writes counts into.
+pub(super) struct OwnedDirectory(LockedDirectory);
 
 impl OwnedDirectory {
     /// Makes a directory, or takes one that is empty or holds counts, finished or not.
@@ -32,39 +25,21 @@ impl OwnedDirectory {
     /// [`Error::Config`] where it holds anything else, or another process writes there; [`Error::Io`].
     pub fn claim(path: &Path) -> Result<Self> {
         check_ours(path)?;
-        let is_new = !path.exists();
-        fs::create_dir_all(path).map_err(Error::io(path))?;
-        let lock_path = path.join(LOCK_FILE);
-        loop {
-            let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
-            let lock = lock.map_err(Error::io(&lock_path))?;
-            match lock.try_lock() {
-                // Its owner may have removed it between the two calls.
-                Ok(()) if lock_path.exists() => return Ok(Self { path: path.to_owned(), is_new, _lock: lock }),
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::Config(format!(
-                        "another process writes counts into `{}`\n\nhint: wait for it, or choose another output directory",
-                        path.display()
-                    )));
-                }
-                Err(TryLockError::Error(error)) => return Err(Error::io(&lock_path)(error)),
-            }
-        }
+        LockedDirectory::claim(path, "counts").map(Self)
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Removes all that unfinished work left, but for the files named `kept`.
     pub fn sweep(&self, kept: &HashSet<String>) -> Result<()> {
-        for name in entries(&self.path)? {
+        for name in entries(self.path())? {
             if name == LOCK_FILE || name == MANIFEST_FILE || kept.contains(&name) {
                 continue;
             }
-            let path = self.path.join(&name);
+            let path = self.path().join(&name);
             if path.is_dir() {
                 fs::remove_dir_all(&path).map_err(Error::io(&path))?;
             } else {
@@ -72,17 +47,6 @@ impl OwnedDirectory {
             }
         }
         Ok(())
-    }
-}
-
-impl Drop for OwnedDirectory {
-    fn drop(&mut self) {
-        // What cannot be removed is in nobody's way: the next one takes it.
-        let _ = fs::remove_file(self.path.join(LOCK_FILE));
-        if self.is_new {
-            // Stays if there is anything in it.
-            let _ = fs::remove_dir(&self.path);
-        }
     }
 }
 
@@ -117,17 +81,6 @@ fn entries(path: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_directory_is_written_by_one_at_a_time_and_leaves_nothing_if_nothing_was_made() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("a/b");
-        let owned = OwnedDirectory::claim(&path).unwrap();
-        let Err(Error::Config(message)) = OwnedDirectory::claim(&path) else { panic!("it was claimed twice") };
-        assert!(message.starts_with("another process writes counts into"), "{message}");
-        drop(owned);
-        assert!(!path.exists());
-    }
 
     #[test]
     fn what_is_not_ours_is_refused_by_name_and_stays() {

@@ -1,17 +1,13 @@
 //! What is finished of a count that goes on: the parts on disk, and where in the corpus the next one begins.
 
-use crate::corpus::{Anchor, Corpus, ReadSummary};
+use crate::corpus::{Position, ReadSummary, Sources};
 use crate::count::runs::Run;
 use crate::error::{Error, Result};
-use crate::io::checksum::hex;
 use crate::io::durable;
-use crate::pretokenize::Pretokenizer;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
-use xxhash_rust::xxh3::Xxh3;
 
 pub(super) const JOURNAL_FILE: &str = "journal.json";
 
@@ -31,12 +27,8 @@ pub(super) struct Journal {
     pub num_parts: u64,
     /// What they are made of.
     pub runs: Vec<RunRecord>,
-    /// Where the file, or the row of short files, begins in which the last part ends.
-    pub anchor: Anchor,
-    /// Bytes of text from there to the end of the last part.
-    pub behind_bytes: u64,
-    /// XXH3-64 of them.
-    pub behind_hash: u64,
+    /// Where the last part ends.
+    pub position: Position,
     /// What was read, once that is all.
     pub read: Option<ReadSummary>,
 }
@@ -47,49 +39,6 @@ pub(super) struct RunRecord {
     name: String,
     bytes: u64,
     max_block_bytes: u64,
-}
-
-/// Which files are read, and how: what must be the same for a count to go on.
-pub(super) struct Sources<'a> {
-    corpus: &'a Corpus,
-    settings: String,
-}
-
-impl<'a> Sources<'a> {
-    pub fn new(corpus: &'a Corpus, pretokenizer: &Pretokenizer) -> Self {
-        let settings = format!("{} {}", hex(corpus.settings_fingerprint()), pretokenizer.identity());
-        Self { corpus, settings }
-    }
-
-    /// Identifies the first `num_files` by path, size and time of change, and how they are read.
-    ///
-    /// # Errors
-    /// [`Error::Io`] for a file that is not there any more.
-    pub fn fingerprint(&self, num_files: usize) -> Result<String> {
-        let mut hasher = Xxh3::new();
-        hasher.update(self.settings.as_bytes());
-        for file in self.corpus.files().iter().take(num_files) {
-            let modified =
-                fs::metadata(&file.path).and_then(|metadata| metadata.modified()).map_err(Error::io(&file.path))?;
-            let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-            let path = file.path.as_os_str().as_encoded_bytes();
-            hasher.update(&(path.len() as u64).to_le_bytes());
-            hasher.update(path);
-            hasher.update(&file.bytes.to_le_bytes());
-            hasher.update(&since.to_le_bytes());
-        }
-        Ok(hex(hasher.digest()))
-    }
-
-    /// The files that reading up to some place has begun.
-    fn num_begun(&self, journal: &Journal) -> usize {
-        if journal.read.is_some() {
-            return self.corpus.files().len();
-        }
-        let done = usize::try_from(journal.anchor.summary.files).unwrap_or(usize::MAX);
-        // Behind an anchor short files may follow; those are compared by their text.
-        done.saturating_add(usize::from(journal.behind_bytes > 0))
-    }
 }
 
 /// What is known of an earlier run of the same command.
@@ -117,14 +66,14 @@ impl Journal {
         let Some(journal) = journal.filter(|journal| journal.format == FORMAT && journal.version == VERSION) else {
             return Ok(Earlier::StartOver(format!("`{}` was written by another version", path.display())));
         };
-        let Some(sources) = sources.filter(|sources| sources.settings == journal.settings) else {
+        let Some(sources) = sources.filter(|sources| sources.settings() == journal.settings) else {
             return Err(Error::Config(format!(
                 "`{}` holds counts that are not finished, of a corpus that is read or split in another way\n\nhint: finish them with the \
                  settings they were begun with, remove the directory, or choose another one",
                 directory.display()
             )));
         };
-        if sources.fingerprint(sources.num_begun(&journal))? != journal.files {
+        if journal.fingerprint(sources)? != journal.files {
             return Ok(Earlier::StartOver("files that were counted already have changed".to_owned()));
         }
         let is_there =
@@ -159,12 +108,16 @@ impl Journal {
     pub fn write(&mut self, directory: &Path, sources: &Sources<'_>) -> Result<()> {
         FORMAT.clone_into(&mut self.format);
         self.version = VERSION;
-        self.settings.clone_from(&sources.settings);
-        self.files = sources.fingerprint(sources.num_begun(self))?;
+        sources.settings().clone_into(&mut self.settings);
+        self.files = self.fingerprint(sources)?;
         let content = serde_json::to_vec(self)
             .map_err(|error| Error::Data(format!("the journal cannot be written as JSON: {error}")))?;
         durable::flush_directory(directory)?;
         durable::write_file(&directory.join(JOURNAL_FILE), &content)
+    }
+
+    fn fingerprint(&self, sources: &Sources<'_>) -> Result<String> {
+        if self.read.is_some() { sources.fingerprint() } else { sources.fingerprint_up_to(&self.position) }
     }
 
     /// The runs of all parts.

@@ -5,10 +5,10 @@
 //! the one that is not is read again up to there and its text compared, and nothing is counted twice. In the end all runs are
 //! added up to one file, whose bytes do not depend on the parts, and the manifest makes the directory complete.
 
-use crate::corpus::{Anchor, Batch, Reading, Source, read_batches_from};
+use crate::corpus::{Batch, MAX_ANCHOR_BYTES, Place, Reading, Source, Sources, read_batches_from};
 use crate::count::artifact::{self, CorpusRecord, CountsArtifact, MANIFEST_FILE, NOTE};
 use crate::count::directory::OwnedDirectory;
-use crate::count::journal::{Earlier, Journal, Sources};
+use crate::count::journal::{Earlier, Journal};
 use crate::count::merge::Merging;
 use crate::count::sorted::Runs;
 use crate::count::{CountProgress, Worker, max_pretoken_bytes};
@@ -22,10 +22,6 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use xxhash_rust::xxh3::Xxh3;
-
-/// Text after which short files get an anchor: reading that much again takes a fraction of a second.
-const MAX_ANCHOR_BYTES: u64 = 16 << 20;
 
 /// How to count into a directory. The result depends on the pattern alone.
 #[derive(Clone, Debug)]
@@ -73,12 +69,7 @@ pub fn count_to(
     }
     let owned = OwnedDirectory::claim(directory)?;
     let total_bytes = source.total_bytes();
-    let sources = match &source {
-        Source::Files(corpus) if corpus.files().iter().all(|file| !file.is_pipe) => {
-            Some(Sources::new(corpus, &options.pretokenizer))
-        }
-        _ => None,
-    };
+    let sources = Sources::new(&source, &options.pretokenizer.identity());
     let progress = CountProgress::default();
     let written = AtomicU64::new(0);
     let snapshot = || match written.load(Ordering::Relaxed) {
@@ -122,9 +113,9 @@ impl Counting<'_> {
         self.owned.sweep(&self.kept(&journal))?;
         while journal.read.is_none() {
             let again = if let Source::Files(corpus) = &source { Some(Source::Files(corpus)) } else { None };
-            let mut place = Place::behind(&journal);
+            let mut place = Place::before(&journal.position);
             let outcome = self.count_parts(source, &mut journal, &mut place);
-            if let (true, Some(again)) = (place.is_changed, again) {
+            if let (true, Some(again)) = (place.is_changed(), again) {
                 started_over = Some("the text of files that were counted already has changed".to_owned());
                 (journal, resumed_parts) = (Journal::default(), 0);
                 self.owned.sweep(&HashSet::new())?;
@@ -151,7 +142,7 @@ impl Counting<'_> {
     fn find_complete(&self) -> Result<CountedTo> {
         let artifact = CountsArtifact::open(self.owned.path())?;
         let is_same = match (&artifact.manifest().corpora[..], self.sources) {
-            ([corpus], Some(sources)) => corpus.sources == Some(sources.fingerprint(usize::MAX)?),
+            ([corpus], Some(sources)) => corpus.sources == Some(sources.fingerprint()?),
             _ => false,
         };
         if !is_same {
@@ -172,7 +163,7 @@ impl Counting<'_> {
         let runs = Runs::new(&spill);
         let worker =
             Worker::new(&options.pretokenizer, options.num_threads, options.memory_bytes, Some(&runs), stop, progress);
-        let from = journal.anchor.clone();
+        let from = journal.position.anchor.clone();
         let reading = Reading {
             max_stretch_bytes: max_pretoken_bytes(options.memory_bytes).saturating_mul(4),
             from: Some(&from),
@@ -183,7 +174,7 @@ impl Counting<'_> {
             let mut open: Option<Part<'_>> = None;
             let read = read_batches_from(source, &options.pretokenizer, reading, stop, &mut |batch, anchor| {
                 let bytes_read = batch.bytes_read;
-                let Some(batch) = place.take(batch, anchor)? else {
+                let Some((batch, _)) = place.take(batch, anchor)? else {
                     progress.bytes_read.fetch_add(bytes_read, Ordering::Relaxed);
                     return Ok(());
                 };
@@ -208,9 +199,7 @@ impl Counting<'_> {
     /// Makes the part that is finished one that is not counted again.
     fn keep(&self, journal: &mut Journal, runs: &Runs<'_>, place: &Place) -> Result<()> {
         journal.add_part(&runs.take_runs())?;
-        journal.anchor.clone_from(&place.anchor);
-        journal.behind_bytes = place.behind_bytes;
-        journal.behind_hash = place.hasher.digest();
+        journal.position = place.position();
         self.sources.map_or(Ok(()), |sources| journal.write(self.owned.path(), sources))
     }
 
@@ -221,7 +210,7 @@ impl Counting<'_> {
         let (stop, written) = (self.stop, self.written);
         let merging = Merging { memory_bytes: self.options.memory_bytes / 2, scratch: &scratch, stop, written };
         let sorted = merging.write(&journal.runs(directory), NOTE, &target)?;
-        let sources = self.sources.map(|sources| sources.fingerprint(usize::MAX)).transpose()?;
+        let sources = self.sources.map(Sources::fingerprint).transpose()?;
         let corpora = journal.read.iter().map(|read| CorpusRecord::new(read, sources.clone())).collect();
         let pretokenizer = artifact::pretokenizer_record(&self.options.pretokenizer);
         let artifact = artifact::finish(directory, &sorted, pretokenizer, corpora, |_| stop.check())?;
@@ -253,79 +242,5 @@ impl<'scope> Part<'scope> {
         let outcomes: Vec<_> =
             self.workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
         outcomes.into_iter().collect()
-    }
-}
-
-/// How far the text has been taken, and how far it was the last time.
-struct Place {
-    anchor: Anchor,
-    /// Files before the anchor of the batch that came last.
-    files_seen: u64,
-    /// Bytes of text behind `anchor`, and their hash.
-    behind_bytes: u64,
-    hasher: Xxh3,
-    /// Bytes behind the first anchor that are counted already, and what their hash must be.
-    counted: (u64, u64),
-    is_changed: bool,
-}
-
-impl Place {
-    fn behind(journal: &Journal) -> Self {
-        Self {
-            anchor: journal.anchor.clone(),
-            files_seen: journal.anchor.summary.files,
-            behind_bytes: 0,
-            hasher: Xxh3::new(),
-            counted: (journal.behind_bytes, journal.behind_hash),
-            is_changed: false,
-        }
-    }
-
-    /// Gives what of a batch is not counted yet.
-    fn take(&mut self, mut batch: Batch, anchor: &Anchor) -> Result<Option<Batch>> {
-        let is_new_anchor = std::mem::replace(&mut self.files_seen, anchor.summary.files) != anchor.summary.files;
-        let left = self.counted.0.saturating_sub(self.behind_bytes);
-        if left == 0 {
-            if is_new_anchor {
-                self.anchor.clone_from(anchor);
-                (self.behind_bytes, self.counted) = (0, (0, 0));
-                self.hasher.reset();
-            }
-            self.pass(batch.text.as_bytes());
-            return Ok(Some(batch));
-        }
-        let cut = usize::try_from(left).map_or(batch.text.len(), |left| left.min(batch.text.len()));
-        self.pass(&batch.text.as_bytes()[..cut]);
-        if self.behind_bytes == self.counted.0
-            && (self.hasher.digest() != self.counted.1 || !batch.text.is_char_boundary(cut))
-        {
-            return Err(self.changed());
-        }
-        if cut == batch.text.len() {
-            return Ok(None);
-        }
-        batch.text.drain(..cut);
-        batch.spans.retain(|span| span.end > cut);
-        for span in &mut batch.spans {
-            span.begins_document &= span.start >= cut;
-            (span.start, span.end) = (span.start.max(cut) - cut, span.end - cut);
-        }
-        self.pass(batch.text.as_bytes());
-        Ok(Some(batch))
-    }
-
-    /// After the last batch.
-    fn finish(&mut self) -> Result<()> {
-        if self.behind_bytes < self.counted.0 { Err(self.changed()) } else { Ok(()) }
-    }
-
-    fn pass(&mut self, text: &[u8]) {
-        self.hasher.update(text);
-        self.behind_bytes += text.len() as u64;
-    }
-
-    fn changed(&mut self) -> Error {
-        self.is_changed = true;
-        Error::Data("a file of the corpus was changed after a part of it was counted".into())
     }
 }

@@ -5,5 +5,6 @@ pub mod allocator;
 pub mod blocks;
 pub mod checksum;
 pub mod durable;
+pub mod lock;
 pub mod memory;
 pub mod spill;

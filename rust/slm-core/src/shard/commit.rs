@@ -2,7 +2,7 @@
 
 use super::header::Element;
 use super::manifest::{ShardRecord, Split};
-use super::writer::ShardWriter;
+use super::writer::{OpenRecord, ShardWriter};
 use crate::error::Result;
 use crate::progress::Stop;
 use std::path::PathBuf;
@@ -21,6 +21,9 @@ pub(super) struct EncodedSpan<'a> {
     pub text: &'a [u8],
     pub ends_document: bool,
 }
+
+/// The open shard of each split.
+pub(super) type OpenShards = [Option<OpenRecord>; 2];
 
 /// A document that has begun and not ended.
 #[derive(Debug, Default)]
@@ -67,8 +70,30 @@ impl<'a> Committer<'a> {
         }
     }
 
-    /// Takes the next part of the document at hand.
-    pub(super) fn commit(&mut self, span: &EncodedSpan<'_>) -> Result<()> {
+    /// Goes on where an earlier build was.
+    pub(super) fn resume(&mut self, finished: Vec<ShardRecord>, open: &OpenShards, next_number: u32) -> Result<()> {
+        for (split, record) in [Split::Train, Split::Validation].into_iter().zip(open) {
+            if let Some(record) = record {
+                let shard = ShardWriter::resume(&self.directory, record, split, self.element)?;
+                self.open[split as usize] = Some(shard);
+            }
+        }
+        self.finished = finished;
+        self.next_number = next_number;
+        Ok(())
+    }
+
+    /// Brings everything so far to the disk: finished shards, open ones and the number of the next; between two documents.
+    pub(super) fn record(&mut self) -> Result<(Vec<ShardRecord>, OpenShards, u32)> {
+        let mut open = OpenShards::default();
+        for (record, shard) in open.iter_mut().zip(&mut self.open) {
+            *record = shard.as_mut().map(ShardWriter::record).transpose()?;
+        }
+        Ok((self.finished.clone(), open, self.next_number))
+    }
+
+    /// Takes the next part of the document at hand; true if with it a shard was finished.
+    pub(super) fn commit(&mut self, span: &EncodedSpan<'_>) -> Result<bool> {
         let text_bytes = span.text.len() as u64;
         if let Some(split) = self.document.split {
             self.shard(split)?.append(span.tokens, text_bytes)?;
@@ -80,10 +105,7 @@ impl<'a> Committer<'a> {
         } else {
             self.hold(span)?;
         }
-        if span.ends_document {
-            self.end_document()?;
-        }
-        Ok(())
+        if span.ends_document { self.end_document() } else { Ok(false) }
     }
 
     /// Closes the shards and gives all of them by number.
@@ -114,9 +136,9 @@ impl<'a> Committer<'a> {
         Ok(())
     }
 
-    fn end_document(&mut self) -> Result<()> {
+    fn end_document(&mut self) -> Result<bool> {
         let document = std::mem::take(&mut self.document);
-        let Some(split) = document.split else { return Ok(()) };
+        let Some(split) = document.split else { return Ok(false) };
         let is_full = {
             let shard_tokens = self.shard_tokens;
             let shard = self.shard(split)?;
@@ -126,7 +148,7 @@ impl<'a> Committer<'a> {
         if is_full && let Some(shard) = self.open[split as usize].take() {
             self.finished.push(shard.finish(self.stop)?);
         }
-        Ok(())
+        Ok(is_full)
     }
 
     /// The open shard of a split, opened if need be.

@@ -1,9 +1,12 @@
 //! Whether a directory may be built in: only one that is empty, or that a build left unfinished.
 
+use super::journal::JOURNAL_FILE;
 use super::manifest::{FORMAT, Manifest, VERSION};
 use super::{MANIFEST_FILE, TOKENIZER_DIRECTORY};
 use crate::error::{Error, Result};
-use crate::io::durable;
+use crate::io::durable::{self, PARTIAL_SUFFIX};
+use crate::io::lock::LOCK_FILE;
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -29,14 +32,15 @@ pub(super) fn inspect(directory: &Path) -> Result<State> {
     if manifest_path.exists() {
         return read_manifest(&manifest_path).map(|manifest| State::Complete(Box::new(manifest)));
     }
-    let mut entries = match fs::read_dir(directory) {
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::Open),
         entries => entries.map_err(Error::io(directory))?,
     };
     if directory.join(MARKER_FILE).exists() {
         return Ok(State::Open);
     }
-    match entries.next() {
+    let mut foreign = entries.filter(|entry| !entry.as_ref().is_ok_and(|entry| entry.file_name() == LOCK_FILE));
+    match foreign.next() {
         None => Ok(State::Open),
         Some(entry) => {
             let entry = entry.map_err(Error::io(directory))?.file_name();
@@ -71,16 +75,31 @@ fn read_manifest(path: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// Makes the directory ours and empty, but for the marker.
-pub(super) fn begin(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory).map_err(Error::io(directory))?;
+/// Makes the directory ours and empty, but for the marker and the files named `kept`.
+pub(super) fn begin(directory: &Path, kept: &HashSet<String>) -> Result<()> {
     durable::write_file(&directory.join(MARKER_FILE), b"a build of shards began here and has not ended\n")?;
+    if !kept.contains(JOURNAL_FILE) {
+        durable::remove_if_exists(&directory.join(JOURNAL_FILE))?;
+    }
+    remove(directory, |name| {
+        // Files of other names are not ours, whoever put them beside an unfinished build.
+        let is_array = Path::new(name).extension().is_some_and(|extension| extension == "npy");
+        let is_shard = name.starts_with("shard-") && (is_array || name.ends_with(PARTIAL_SUFFIX));
+        (is_shard || is_staged(name)) && !kept.contains(name)
+    })?;
+    let tokenizer = directory.join(TOKENIZER_DIRECTORY);
+    if tokenizer.exists() { remove(&tokenizer, is_staged) } else { Ok(()) }
+}
+
+/// Whether a file was on its way to its name when its process was killed.
+fn is_staged(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(PARTIAL_SUFFIX)
+}
+
+fn remove(directory: &Path, is_to_go: impl Fn(&str) -> bool) -> Result<()> {
     for entry in fs::read_dir(directory).map_err(Error::io(directory))? {
         let entry = entry.map_err(Error::io(directory))?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        // Files of other names are not ours, whoever put them beside an unfinished build.
-        if name.starts_with("shard-") && (name.ends_with(".npy") || name.ends_with(durable::PARTIAL_SUFFIX)) {
+        if is_to_go(&entry.file_name().to_string_lossy()) {
             durable::remove_if_exists(&entry.path())?;
         }
     }
@@ -95,5 +114,11 @@ pub(super) fn finish(directory: &Path, manifest: &Manifest) -> Result<()> {
     durable::flush_directory(&directory.join(TOKENIZER_DIRECTORY))?;
     durable::flush_directory(directory)?;
     durable::write_file(&directory.join(MANIFEST_FILE), &content)?;
+    tidy(directory)
+}
+
+/// Removes what a build needs and a finished directory does not; a kill right after the manifest leaves it.
+pub(super) fn tidy(directory: &Path) -> Result<()> {
+    durable::remove_if_exists(&directory.join(JOURNAL_FILE))?;
     durable::remove_if_exists(&directory.join(MARKER_FILE))
 }

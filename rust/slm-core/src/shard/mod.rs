@@ -3,13 +3,15 @@
 //! A shard directory holds numbered shards, each with an index of where its documents start, the tokenizer that made them,
 //! and `manifest.json`, which is written last: a directory without one is not finished. Read in this order: [`header`] (a
 //! `.npy` file), [`writer`] (one shard), [`manifest`], [`directory`] (whose directory is it?), [`commit`] (documents to
-//! shards), [`build`] (a corpus to all of it, on many threads).
+//! shards), [`journal`] (what a kill leaves), [`pipeline`] (batches to shards, on many threads), [`build`] (a corpus to all of it).
 
 pub mod build;
 mod commit;
 mod directory;
 pub mod header;
+mod journal;
 pub mod manifest;
+mod pipeline;
 mod writer;
 
 pub use build::{BuildOptions, Built, build};

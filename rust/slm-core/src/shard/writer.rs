@@ -5,8 +5,9 @@ use super::manifest::{ShardRecord, Split};
 use crate::error::{Error, Result};
 use crate::io::{checksum, durable};
 use crate::progress::Stop;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes gathered before each write to a file.
@@ -24,13 +25,36 @@ struct ArrayWriter {
 
 impl ArrayWriter {
     fn create(path: PathBuf, element: Element) -> Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(durable::PARTIAL_SUFFIX);
-        let partial = path.with_file_name(name);
+        let partial = partial_path(&path);
         let file = File::create(&partial).map_err(Error::io(&path))?;
         let mut file = BufWriter::with_capacity(BUFFER_BYTES, file);
         file.write_all(&[0; HEADER_BYTES]).map_err(Error::io(&path))?;
         Ok(Self { path, partial, file, element, num_bytes: 0 })
+    }
+
+    /// Goes on behind the first `length` elements of a file that was begun before; it may have been completed since.
+    fn resume(path: PathBuf, element: Element, length: u64) -> Result<Self> {
+        let partial = partial_path(&path);
+        if !partial.exists() {
+            fs::rename(&path, &partial).map_err(Error::io(&path))?;
+        }
+        let num_bytes = length * element.bytes() as u64;
+        let kept_bytes = HEADER_BYTES as u64 + num_bytes;
+        let opened = (|| {
+            let mut file = File::options().write(true).open(&partial)?;
+            if file.metadata()?.len() < kept_bytes {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is shorter than the build left it"));
+            }
+            file.set_len(kept_bytes)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(BufWriter::with_capacity(BUFFER_BYTES, file))
+        })();
+        Ok(Self { file: opened.map_err(Error::io(&partial))?, path, partial, element, num_bytes })
+    }
+
+    /// Brings what there is to the disk.
+    fn flush(&mut self) -> Result<()> {
+        self.file.flush().and_then(|()| self.file.get_ref().sync_data()).map_err(Error::io(&self.path))
     }
 
     fn append(&mut self, elements: &[u8]) -> Result<()> {
@@ -60,6 +84,27 @@ impl ArrayWriter {
     }
 }
 
+fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(durable::PARTIAL_SUFFIX);
+    path.with_file_name(name)
+}
+
+/// How far an open shard is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OpenRecord {
+    number: u32,
+    tokens: u64,
+    documents: u64,
+    text_bytes: u64,
+}
+
+impl OpenRecord {
+    pub fn name(&self) -> String {
+        name_of(self.number)
+    }
+}
+
 /// A shard that takes documents, one after another.
 #[derive(Debug)]
 pub(super) struct ShardWriter {
@@ -73,16 +118,34 @@ pub(super) struct ShardWriter {
 
 impl ShardWriter {
     pub(super) fn create(directory: &Path, number: u32, split: Split, element: Element) -> Result<Self> {
-        let name = name_of(number);
-        let mut index = ArrayWriter::create(directory.join(format!("{name}.index.npy")), Element::U64)?;
+        let [tokens, index] = file_names(&name_of(number)).map(|name| directory.join(name));
+        let mut index = ArrayWriter::create(index, Element::U64)?;
         index.append(&0_u64.to_le_bytes())?;
+        Ok(Self { number, split, tokens: ArrayWriter::create(tokens, element)?, index, documents: 0, text_bytes: 0 })
+    }
+
+    /// Goes on with a shard that an earlier build left open.
+    pub(super) fn resume(directory: &Path, record: &OpenRecord, split: Split, element: Element) -> Result<Self> {
+        let [tokens, index] = file_names(&record.name()).map(|name| directory.join(name));
         Ok(Self {
-            number,
+            number: record.number,
             split,
-            tokens: ArrayWriter::create(directory.join(format!("{name}.npy")), element)?,
-            index,
-            documents: 0,
-            text_bytes: 0,
+            tokens: ArrayWriter::resume(tokens, element, record.tokens)?,
+            index: ArrayWriter::resume(index, Element::U64, record.documents + 1)?,
+            documents: record.documents,
+            text_bytes: record.text_bytes,
+        })
+    }
+
+    /// Brings all documents so far to the disk and says how many there are; between two documents.
+    pub(super) fn record(&mut self) -> Result<OpenRecord> {
+        self.tokens.flush()?;
+        self.index.flush()?;
+        Ok(OpenRecord {
+            number: self.number,
+            tokens: self.tokens.len(),
+            documents: self.documents,
+            text_bytes: self.text_bytes,
         })
     }
 
@@ -119,6 +182,22 @@ impl ShardWriter {
             index_xxh3,
         })
     }
+}
+
+/// Whether what the record says is on the disk, of files that may have been completed since.
+pub(super) fn is_there(directory: &Path, record: &OpenRecord, element: Element) -> bool {
+    let has = |name: &String, length: u64, element: Element| {
+        let bytes = HEADER_BYTES as u64 + length * element.bytes() as u64;
+        let path = directory.join(name);
+        fs::metadata(partial_path(&path)).or_else(|_| fs::metadata(&path)).is_ok_and(|file| file.len() >= bytes)
+    };
+    let [tokens, index] = file_names(&record.name());
+    has(&tokens, record.tokens, element) && has(&index, record.documents + 1, Element::U64)
+}
+
+/// The files of a shard: ids and index.
+pub(super) fn file_names(name: &str) -> [String; 2] {
+    [format!("{name}.npy"), format!("{name}.index.npy")]
 }
 
 fn name_of(number: u32) -> String {

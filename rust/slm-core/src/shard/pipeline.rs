@@ -1,0 +1,243 @@
+//! Batches to shards: one thread reads, several encode, one writes in document order.
+//!
+//! A batch needs a credit to be read and gives it back when it is written, so memory is bounded by the number of credits
+//! whatever the corpus, and the order of writing is that of reading whatever the threads do.
+
+use super::build::Counters;
+use super::commit::{Committer, EncodedSpan};
+use super::header::Element;
+use crate::corpus::{Batch, MAX_ANCHOR_BYTES, Mark, Place, Position, ReadSummary, Reading, Source, read_batches_from};
+use crate::encode::Scratch;
+use crate::error::{Error, Result};
+use crate::progress::Stop;
+use crate::token::TokenId;
+use crate::tokenizer::Tokenizer;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+/// Batches in flight for each encoding thread: one at work, one waiting on either side.
+const BATCHES_PER_THREAD: usize = 3;
+
+/// How long the reader waits for a credit before it looks whether the work was stopped.
+const CREDIT_WAIT: Duration = Duration::from_millis(20);
+
+/// A batch and its ids.
+struct EncodedBatch {
+    batch: Batch,
+    mark: Mark,
+    /// Ids of all spans, little-endian, each document's end-of-text token included.
+    tokens: Vec<u8>,
+    /// Where the ids of each span end in `tokens`.
+    ends: Vec<usize>,
+}
+
+/// Called whenever a shard is finished, with the position behind its last document.
+pub(super) type Keep<'a> = dyn FnMut(&mut Committer<'_>, Position) -> Result<()> + 'a;
+
+pub(super) struct Pipeline<'a> {
+    pub tokenizer: &'a Tokenizer,
+    pub end_of_text: TokenId,
+    pub element: Element,
+    pub counters: &'a Counters,
+    pub stop: &'a Stop,
+}
+
+impl Pipeline<'_> {
+    /// Reads what comes behind `place` and encodes it on other threads, and writes on this one.
+    pub fn run(
+        &self,
+        (source, place): (Source<'_>, &mut Place),
+        num_threads: usize,
+        committer: &mut Committer<'_>,
+        keep: &mut Keep<'_>,
+    ) -> Result<ReadSummary> {
+        let num_credits = num_threads * BATCHES_PER_THREAD;
+        // Any one that fails ends the others. A flag of its own, because `stop` belongs to the caller.
+        let failed = AtomicBool::new(false);
+        let (give_credit, take_credit) = bounded::<()>(num_credits);
+        for _ in 0..num_credits {
+            give_credit.send(()).expect("the channel holds every credit and its other end is in scope");
+        }
+        thread::scope(|scope| {
+            // As long as the credits, so that only the wait for a credit ever blocks.
+            let (to_encode, batches) = bounded::<(Batch, Mark)>(num_credits);
+            let (to_commit, encoded) = bounded::<EncodedBatch>(num_credits);
+            let failed = &failed;
+            let reader = scope.spawn(move || {
+                let _guard = FailureGuard(failed);
+                let summary = self.read(source, place, &take_credit, &to_encode, failed);
+                tell(summary, failed)
+            });
+            let workers: Vec<ScopedJoinHandle<'_, Result<()>>> = (0..num_threads)
+                .map(|_| {
+                    let (batches, to_commit) = (batches.clone(), to_commit.clone());
+                    scope.spawn(move || {
+                        let _guard = FailureGuard(failed);
+                        tell(self.encode(&batches, &to_commit, failed), failed)
+                    })
+                })
+                .collect();
+            drop((batches, to_commit));
+            let committed = tell(self.commit(&encoded, &give_credit, committer, keep, failed), failed);
+            drop(encoded);
+            let mut outcomes: Vec<Result<()>> = workers.into_iter().map(join).collect();
+            outcomes.push(committed);
+            let summary = join(reader);
+            // Where one part fails the others report that they were interrupted: the cause is the one that does not.
+            let mut interrupted = None;
+            for outcome in outcomes {
+                match outcome {
+                    Ok(()) => {}
+                    Err(Error::Interrupted) => interrupted = Some(Error::Interrupted),
+                    Err(error) => return Err(error),
+                }
+            }
+            match (summary, interrupted) {
+                (Ok(_), Some(error)) => Err(error),
+                (summary, _) => summary,
+            }
+        })
+    }
+
+    fn check(&self, failed: &AtomicBool) -> Result<()> {
+        if failed.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { self.stop.check() }
+    }
+
+    fn read(
+        &self,
+        source: Source<'_>,
+        place: &mut Place,
+        credits: &Receiver<()>,
+        to_encode: &Sender<(Batch, Mark)>,
+        failed: &AtomicBool,
+    ) -> Result<ReadSummary> {
+        let from = place.position().anchor;
+        let reading = Reading { max_stretch_bytes: usize::MAX, from: Some(&from), anchor_bytes: MAX_ANCHOR_BYTES };
+        let mut index = 0;
+        let summary =
+            read_batches_from(source, self.tokenizer.pretokenizer(), reading, self.stop, &mut |batch, anchor| {
+                self.check(failed)?;
+                let bytes_read = batch.bytes_read;
+                let Some((mut batch, mark)) = place.take(batch, anchor)? else {
+                    self.counters.bytes_read.fetch_add(bytes_read, Ordering::Relaxed);
+                    return Ok(());
+                };
+                batch.index = index;
+                index += 1;
+                while let Err(error) = credits.recv_timeout(CREDIT_WAIT) {
+                    self.check(failed)?;
+                    if error == RecvTimeoutError::Disconnected {
+                        return Err(Error::Interrupted);
+                    }
+                }
+                to_encode.send((batch, mark)).map_err(|_| Error::Interrupted)
+            })?;
+        place.finish()?;
+        Ok(summary)
+    }
+
+    fn encode(
+        &self,
+        batches: &Receiver<(Batch, Mark)>,
+        to_commit: &Sender<EncodedBatch>,
+        failed: &AtomicBool,
+    ) -> Result<()> {
+        let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
+        for (batch, mark) in batches {
+            self.check(failed)?;
+            let encoded = self.encode_batch(batch, mark, &mut scratch, &mut ids)?;
+            to_commit.send(encoded).map_err(|_| Error::Interrupted)?;
+        }
+        Ok(())
+    }
+
+    fn encode_batch(
+        &self,
+        batch: Batch,
+        mark: Mark,
+        scratch: &mut Scratch,
+        ids: &mut Vec<TokenId>,
+    ) -> Result<EncodedBatch> {
+        ids.clear();
+        let mut ends = Vec::with_capacity(batch.spans.len());
+        for &span in &batch.spans {
+            self.tokenizer.encode_part(batch.str(span), span.begins_text(), scratch, ids)?;
+            if span.ends_document {
+                ids.push(self.end_of_text);
+            }
+            ends.push(ids.len() * self.element.bytes());
+        }
+        let mut tokens = Vec::with_capacity(ids.len() * self.element.bytes());
+        match self.element {
+            // Every id is below the vocabulary size, which chose the element.
+            #[allow(clippy::cast_possible_truncation)]
+            Element::U16 => tokens.extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes())),
+            _ => tokens.extend(ids.iter().flat_map(|&id| id.to_le_bytes())),
+        }
+        self.counters.tokens.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        self.counters.text_bytes.fetch_add(batch.text.len() as u64, Ordering::Relaxed);
+        Ok(EncodedBatch { batch, mark, tokens, ends })
+    }
+
+    fn commit(
+        &self,
+        encoded: &Receiver<EncodedBatch>,
+        give_credit: &Sender<()>,
+        committer: &mut Committer<'_>,
+        keep: &mut Keep<'_>,
+        failed: &AtomicBool,
+    ) -> Result<()> {
+        let mut waiting = BTreeMap::new();
+        let mut next_index = 0;
+        for arrived in encoded {
+            waiting.insert(arrived.batch.index, arrived);
+            while let Some(EncodedBatch { batch, mark, tokens, ends }) = waiting.remove(&next_index) {
+                self.check(failed)?;
+                let mut start = 0;
+                for (span, end) in batch.spans.iter().zip(ends) {
+                    let has_finished = committer.commit(&EncodedSpan {
+                        tokens: &tokens[start..end],
+                        text: &batch.text.as_bytes()[span.start..span.end],
+                        ends_document: span.ends_document,
+                    })?;
+                    if has_finished {
+                        keep(committer, mark.behind(&batch.text[..span.end]))?;
+                    }
+                    start = end;
+                    self.counters.documents.fetch_add(u64::from(span.ends_document), Ordering::Relaxed);
+                }
+                self.counters.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
+                next_index += 1;
+                // The reader may have ended and taken its end of the channel along.
+                let _ = give_credit.try_send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Raises the flag when a thread panics, so that nobody waits for it.
+struct FailureGuard<'a>(&'a AtomicBool);
+
+impl Drop for FailureGuard<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Raises the flag when a thread ends with an error.
+fn tell<T>(outcome: Result<T>, failed: &AtomicBool) -> Result<T> {
+    if outcome.is_err() {
+        failed.store(true, Ordering::Relaxed);
+    }
+    outcome
+}
+
+fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
