@@ -11,7 +11,6 @@ from typing import Any, SupportsFloat, SupportsIndex, final
 
 __all__ = [
     "Corpus",
-    "Prediction",
     "Progress",
     "Tokenizer",
     "build_shards",
@@ -20,6 +19,7 @@ __all__ = [
     "file_checksum",
     "is_in_memory",
     "merge_counts",
+    "predict_counting",
     "predict_training",
     "read_counts_manifest",
     "sample_texts",
@@ -57,57 +57,6 @@ class Corpus:
     def total_bytes(self, /) -> int:
         """
         Bytes of all files on disk; 0 for an iterable.
-        """
-
-@final
-class Prediction:
-    """
-    An estimate of what training will take, and what it rests on.
-    """
-    @property
-    def count_seconds(self, /) -> float:
-        """
-        Time of counting.
-        """
-    @property
-    def is_whole(self, /) -> bool:
-        """
-        Whether the sample is the whole corpus.
-        """
-    @property
-    def memory_bytes(self, /) -> int:
-        """
-        The most memory at a time; at most the limit.
-        """
-    @property
-    def merge_seconds(self, /) -> float:
-        """
-        Time of merging.
-        """
-    @property
-    def sample_bytes(self, /) -> int:
-        """
-        Bytes of files in the sample.
-        """
-    @property
-    def sample_seconds(self, /) -> float:
-        """
-        Time that the sample took.
-        """
-    @property
-    def spill_bytes(self, /) -> int:
-        """
-        The most on disk at a time; 0 if everything fits into memory.
-        """
-    @property
-    def text_bytes(self, /) -> int:
-        """
-        Bytes of text in the corpus.
-        """
-    @property
-    def unique_pretokens(self, /) -> int:
-        """
-        Different pretokens.
         """
 
 @final
@@ -348,17 +297,40 @@ def merge_counts(
     Adds counts up into a directory.
     """
 
+def predict_counting(
+    corpus: Corpus,
+    *,
+    pattern: str,
+    digits: SupportsIndex | None,
+    prefix_space: bool,
+    normalization: str | None,
+    num_threads: SupportsIndex,
+    memory_limit: SupportsIndex,
+    part_bytes: SupportsIndex,
+    max_sample_bytes: SupportsIndex,
+) -> str | None:
+    """
+    Predicts what counting will take from a sample of the files, as JSON; None where they cannot be read twice.
+    """
+
 def predict_training(
     corpus: Corpus,
     *,
     vocab_size: SupportsIndex,
     pattern: str,
+    digits: SupportsIndex | None,
+    prefix_space: bool,
+    normalization: str | None,
+    special_tokens: SupportsGetItem[int, str],
+    chat_tokens: str | None,
+    reserved_tokens: SupportsIndex,
+    special_tokens_in_text: str,
     num_threads: SupportsIndex,
     memory_limit: SupportsIndex,
     max_sample_bytes: SupportsIndex,
-) -> Prediction | None:
+) -> str | None:
     """
-    Predicts what training will take from a sample of the files; None where they cannot be read twice.
+    Predicts what training will take from a sample of the files, as JSON; None where they cannot be read twice.
     """
 
 def read_counts_manifest(path: str | PathLike[str]) -> str:

@@ -64,12 +64,36 @@ def test_several_sizes_are_written_each_into_its_directory(
     assert "must be the largest of `vocab_sizes`" in capsys.readouterr().err
 
 
+def test_counting_and_adding_up_tell_their_plan_and_progress_as_lines_of_json(
+    counts_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = ["tokenizer", "count", "-c", str(counts_config), "--progress"]
+    assert run([*count, "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert lines[0]["event"] == "plan"
+    assert lines[0]["prediction"]["counts_bytes"] > 0
+    assert lines[-1]["event"] == "done"
+    # What is finished takes nothing, so nothing is foreseen.
+    assert run([*count, "json"]) == 0
+    assert '"plan"' not in capsys.readouterr().err
+    merge = ["tokenizer", "merge-counts", f"{tmp_path}/counts", "--progress"]
+    assert run([*merge, "json", "--out", f"{tmp_path}/sum"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (lines[-1]["event"], lines[-1]["phase"]) == ("done", "add up")
+    assert run([*merge, "none", "--out", f"{tmp_path}/other"]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert "time       " in output.out
+
+
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_dry_runs_write_nothing(
     flags: list[str], counts_config: Path, train_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["tokenizer", "count", "-c", str(counts_config), "--dry-run", *flags]) == 0
     assert not (tmp_path / "counts").exists()
+    told = capsys.readouterr().out
+    assert ("takes      about" in told) if not flags else json.loads(told)["prediction"]["unique_pretokens"] > 10
     assert run(["tokenizer", "count", "-c", str(counts_config)]) == 0
     assert (
         run(["tokenizer", "train", "-c", str(train_config), "--counts", f"{tmp_path}/counts", "--dry-run", *flags]) == 0

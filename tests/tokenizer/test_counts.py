@@ -197,7 +197,7 @@ def test_training_on_counts_gives_the_files_of_training_on_the_corpus(
     assert text == counts
     for record in records:
         record["config"].pop("corpus")
-        for name in ("seconds", "passes", "spilled_bytes", "peak_memory_bytes"):
+        for name in ("seconds", "passes", "spilled_bytes", "spill_peak_bytes", "peak_memory_bytes"):
             record.pop(name)
     assert records[0] == records[1]
 

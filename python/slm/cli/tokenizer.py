@@ -46,7 +46,8 @@ def train(
     [bold]Example[/bold]: slm tokenizer train -c configs/tokenizer/8k.yaml --set out=tok
     """
     from slm.cli.progress import progress_display
-    from slm.cli.tokenizer_plan import announce, summary, tell_plan
+    from slm.cli.tokenizer_plan import summary, tell_plan
+    from slm.cli.tokenizer_prediction import announce_training
     from slm.config.tokenizer import TokenizerConfig
     from slm.tokenizer.train import train_tokenizer, train_tokenizers
 
@@ -54,8 +55,7 @@ def train(
     if dry_run:
         tell_plan(settings, json_=json_)
         return
-    if progress is not ProgressStyle.NONE:
-        announce(settings, progress)
+    predicted = announce_training(settings, progress)
     with progress_display("reading", progress) as on_progress:
         arguments = _train_arguments(settings)
         arguments |= {"progress": on_progress, "out": settings.out}
@@ -67,7 +67,9 @@ def train(
         results = [_result(_out_of(settings, size), tokenizer) for size, tokenizer in made.items()]
         typer.echo(json.dumps(results[0] if settings.vocab_sizes is None else {"tokenizers": results}))
         return
-    summaries = [summary(settings, size, _out_of(settings, size), tokenizer) for size, tokenizer in made.items()]
+    summaries = [
+        summary(settings, size, _out_of(settings, size), tokenizer, predicted) for size, tokenizer in made.items()
+    ]
     typer.echo("\n\n".join(summaries))
 
 

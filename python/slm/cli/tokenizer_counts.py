@@ -1,45 +1,47 @@
 """`slm tokenizer count` and `merge-counts`: what a corpus' pretokens are and how often they occur, as a directory."""
 
 import json
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slm.cli.options import ConfigOption, DryRunOption, JsonOption, SetOption, load_config
+from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.progress import ProgressStyle
 
 if TYPE_CHECKING:
+    from slm.config.tokenizer import CountConfig
     from slm.tokenizer.counts import Counts
 
 
 def count(
-    config: ConfigOption, set_: SetOption = None, dry_run: DryRunOption = False, json_: JsonOption = False
+    config: ConfigOption,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    progress: ProgressOption = ProgressStyle.AUTO,
+    json_: JsonOption = False,
 ) -> None:
     """Count a corpus into a directory, from which training starts; killed, the same command goes on where it was.
 
     [bold]Example[/bold]: slm tokenizer count -c counts.yaml --set out=counts
     """
     from slm.cli.errors import tell
-    from slm.cli.progress import format_amount, progress_display
+    from slm.cli.progress import format_seconds, progress_display
     from slm.cli.tokenizer import corpus_arguments
+    from slm.cli.tokenizer_prediction import announce_counting
     from slm.config.tokenizer import CountConfig
-    from slm.tokenizer.corpus import open_corpus
     from slm.tokenizer.counts import count_pretokens
 
     settings = load_config(CountConfig, config, set_)
     if dry_run:
-        corpus = open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus))
-        if json_:
-            plan = {"files": len(corpus.files), "bytes": corpus.total_bytes}
-            typer.echo(json.dumps(plan | {"settings": settings.model_dump(mode="json")}))
-            return
-        size = format_amount(corpus.total_bytes, "bytes")
-        typer.echo(f"corpus     {len(corpus.files):,} files, {size} on disk")
-        typer.echo(f"count      pattern {settings.pattern}, parts of {format_amount(settings.part_size, 'bytes')}")
-        typer.echo(f"write      {settings.out}")
+        _tell_plan(settings, json_=json_)
         return
+    predicted = announce_counting(settings, progress)
+    started = time.monotonic()
     try:
-        with progress_display("reading") as on_progress:
+        with progress_display("reading", progress) as on_progress:
             counts = count_pretokens(
                 list(settings.corpus.paths),
                 **corpus_arguments(settings.corpus),
@@ -57,7 +59,8 @@ def count(
         if (settings.out / "journal.json").exists():
             tell(f"finished parts are kept in `{settings.out}`; the same command goes on from there")
         raise
-    _tell(counts, json_=json_)
+    foreseen = f"; foreseen {format_seconds(predicted.count_seconds)}" if predicted else ""
+    _tell(counts, f"{format_seconds(time.monotonic() - started)}{foreseen}", json_=json_)
 
 
 def merge_counts(
@@ -67,18 +70,20 @@ def merge_counts(
         str | None,
         typer.Option(metavar="SIZE", help="Memory for reading them, such as [bold]256MiB[/bold].", show_default=False),
     ] = None,
+    progress: ProgressOption = ProgressStyle.AUTO,
     json_: JsonOption = False,
 ) -> None:
     """Add up counts, such as those that several machines made of their parts of a corpus.
 
     [bold]Example[/bold]: slm tokenizer merge-counts part-0 part-1 --out counts
     """
-    from slm.cli.progress import progress_display
+    from slm.cli.progress import format_seconds, progress_display
     from slm.tokenizer import counts as library
 
-    with progress_display("reading") as on_progress:
+    started = time.monotonic()
+    with progress_display("reading", progress) as on_progress:
         counts = library.merge_counts(paths, out=out, memory_limit=memory_limit, progress=on_progress)
-    _tell(counts, json_=json_)
+    _tell(counts, format_seconds(time.monotonic() - started), json_=json_)
 
 
 def overrides(counts: Path | None, vocab_sizes: str | None, extend: Path | None) -> list[str]:
@@ -101,7 +106,28 @@ def overrides(counts: Path | None, vocab_sizes: str | None, extend: Path | None)
     return given
 
 
-def _tell(counts: "Counts", *, json_: bool) -> None:
+def _tell_plan(settings: "CountConfig", *, json_: bool) -> None:
+    from slm.cli.progress import format_amount
+    from slm.cli.tokenizer import corpus_arguments
+    from slm.cli.tokenizer_inspect import pattern_in_words
+    from slm.cli.tokenizer_prediction import describe_counting, foresee_counting
+    from slm.tokenizer.corpus import open_corpus
+    from slm.tokenizer.predict import MAX_SAMPLE_BYTES
+
+    corpus = open_corpus(list(settings.corpus.paths), **corpus_arguments(settings.corpus))
+    predicted = foresee_counting(settings, max_sample_bytes=MAX_SAMPLE_BYTES)
+    if json_:
+        plan = {"files": len(corpus.files), "bytes": corpus.total_bytes, "settings": settings.model_dump(mode="json")}
+        typer.echo(json.dumps(plan | {"prediction": None if predicted is None else asdict(predicted)}))
+        return
+    typer.echo(f"corpus     {len(corpus.files):,} files, {format_amount(corpus.total_bytes, 'bytes')} on disk")
+    part = format_amount(settings.part_size, "bytes")
+    typer.echo(f"count      pattern {pattern_in_words(settings)}, parts of {part}")
+    typer.echo("\n".join(describe_counting(predicted)))
+    typer.echo(f"write      {settings.out}")
+
+
+def _tell(counts: "Counts", took: str, *, json_: bool) -> None:
     if json_:
         plain: dict[str, Any] = {name: getattr(counts, name) for name in counts.__dataclass_fields__}
         typer.echo(json.dumps(plain | {"path": str(counts.path), "text_bytes": counts.text_bytes}))
@@ -110,6 +136,7 @@ def _tell(counts: "Counts", *, json_: bool) -> None:
         f"counts     {counts.path}, {counts.bytes:,} bytes",
         f"corpus     {counts.documents:,} documents, {counts.text_bytes:,} bytes, pattern {counts.pattern}",
         f"pretokens  {counts.pretokens:,}, {counts.unique_pretokens:,} different ones",
+        f"time       {took}",
     ]
     if counts.resumed_parts:
         lines.append(

@@ -11,7 +11,7 @@ from slm.cli.options import JsonOption
 from slm.cli.tokenizer_encode import TokenizerArgument, show_tokens
 
 if TYPE_CHECKING:
-    from slm.config.tokenizer import TokenizerConfig
+    from slm.config.tokenizer import CountConfig, TokenizerConfig
     from slm.tokenizer.compare import Compression
     from slm.tokenizer.inspect import TokenizerReport
     from slm.tokenizer.measure import SampleReport
@@ -139,7 +139,7 @@ def _show_report(report: "TokenizerReport") -> None:
             console.print(f"{token.id:>8}  {len(token.bytes):>3} bytes  {readable(token.bytes)!r}", markup=False)
 
 
-def pattern_in_words(of: "TokenizerReport | TokenizerConfig | Tokenizer") -> str:
+def pattern_in_words(of: "TokenizerReport | TokenizerConfig | CountConfig | Tokenizer") -> str:
     """The pattern with its options, in one line."""
     options = [
         "" if of.digits is None else f"digits {of.digits}",

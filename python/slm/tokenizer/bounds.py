@@ -28,6 +28,15 @@ class Bounds:
     """Bytes that may be spilled at a time."""
 
 
+def resolve_memory_limit(memory_limit: int | str | None) -> int:
+    """The memory limit in bytes; None: a quarter of the machine's or the container's memory, at most 4 GiB.
+
+    Raises:
+        ConfigError: It is not a size.
+    """
+    return _core.default_memory_limit() if memory_limit is None else parse_size(memory_limit, "memory_limit")
+
+
 def resolve_bounds(
     memory_limit: int | str | None, spill_dir: "PathLike | None", max_spill: int | str | None, out: "PathLike | None"
 ) -> Bounds:
@@ -56,7 +65,7 @@ def resolve_bounds(
             stacklevel=3,
         )
     return Bounds(
-        memory_limit=_core.default_memory_limit() if memory_limit is None else parse_size(memory_limit, "memory_limit"),
+        memory_limit=resolve_memory_limit(memory_limit),
         spill_dir=directory,
         max_spill=None if max_spill is None else parse_size(max_spill, "max_spill"),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from slm import _core
 from slm.errors import SlmWarning
 from slm.sizes import parse_size
+from slm.tokenizer.bounds import resolve_memory_limit
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, open_corpus
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Normalization
@@ -174,7 +175,7 @@ def count_pretokens(
         prefix_space=prefix_space,
         normalization=normalization,
         num_threads=num_threads or default_num_threads(),
-        memory_limit=_memory_limit(memory_limit),
+        memory_limit=resolve_memory_limit(memory_limit),
         part_bytes=parse_size(part_size, "part_size"),
         progress=progress,
     )
@@ -210,7 +211,7 @@ def merge_counts(
         SlmWarning: The same text is in several of them, so it counts several times.
     """
     _core.merge_counts(
-        [os.fspath(path) for path in paths], out, memory_limit=_memory_limit(memory_limit), progress=progress
+        [os.fspath(path) for path in paths], out, memory_limit=resolve_memory_limit(memory_limit), progress=progress
     )
     merged = Counts.load(out)
     fingerprints = Counter(corpus["fingerprint"] for corpus in merged.corpora)
@@ -223,7 +224,3 @@ def merge_counts(
             stacklevel=2,
         )
     return merged
-
-
-def _memory_limit(memory_limit: int | str | None) -> int:
-    return _core.default_memory_limit() if memory_limit is None else parse_size(memory_limit, "memory_limit")

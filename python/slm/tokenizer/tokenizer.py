@@ -68,8 +68,8 @@ class Tokenizer:
     def prefix(self, vocab_size: int) -> "Tokenizer":
         """The tokenizer that the same training gives with a smaller `vocab_size`, its record included.
 
-        Only `seconds`, `passes`, `spilled_bytes` and `peak_memory_bytes` of the record stay those of the training that
-        there was.
+        Only `seconds`, `passes`, `spilled_bytes`, `spill_peak_bytes` and `peak_memory_bytes` of the record stay those
+        of the training that there was.
 
         Args:
             vocab_size: Tokens in all; at least those that no merge makes: special tokens and bytes.

@@ -161,9 +161,16 @@ def train_tokenizer(
         predicted = predict_training(
             found,
             vocab_size=vocab_size,
-            pattern=pattern,
             num_threads=num_threads,
             memory_limit=bounds.memory_limit,
+            pattern=pattern,
+            digits=digits,
+            prefix_space=prefix_space,
+            normalization=normalization,
+            special_tokens=special_tokens,
+            chat_tokens=chat_tokens,
+            reserved_tokens=reserved_tokens,
+            special_tokens_in_text=special_tokens_in_text,
         )
         if predicted is not None:
             check_spill(predicted, bounds)

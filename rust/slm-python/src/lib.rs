@@ -24,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use crate::interruptible::Progress;
     #[pymodule_export]
-    use crate::predict::{Prediction, predict_training, sample_texts};
+    use crate::predict::{predict_counting, predict_training, sample_texts};
     #[pymodule_export]
     use crate::shard::{build_shards, file_checksum};
     #[pymodule_export]

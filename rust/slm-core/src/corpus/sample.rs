@@ -3,10 +3,11 @@
 //! Plain files are read in blocks at places that are evenly spread over the bytes of all files. Files that can only be read from
 //! the front, compressed ones and Parquet, give the beginning of themselves instead.
 
-use crate::corpus::{Corpus, CorpusFile, Format, InvalidUtf8, Source, read_batches};
+use crate::corpus::{Batch, Corpus, CorpusFile, Documents, Format, InvalidUtf8, Source, read_batches};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
+use crate::special_tokens::SpecialTokenFinder;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -21,12 +22,15 @@ const NUM_PLACES: u64 = 128;
 /// How far into a block its first line break is searched, and how far from its end the last.
 const SEARCH_BYTES: usize = 4 << 10;
 
+/// A corpus of no more than this is read whole, where there is no time for all of a larger one.
+const MAX_WHOLE_BYTES: u64 = 16 << 20;
+
 /// How a sample is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
     /// Bytes of files to read at most, about.
     pub max_bytes: u64,
-    /// When to end with what there is by then.
+    /// When to end with what there is by then; something is read in any case.
     pub until: Option<Instant>,
 }
 
@@ -53,13 +57,28 @@ pub fn sample(
     stop: &Stop,
     each: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<SampleSummary> {
+    sample_batches(corpus, sampling, (&Pretokenizer::default(), None), stop, &mut |batch| each(&batch.text))
+}
+
+/// As [`sample`], in batches, whose spans are what a pretokenizer gets: documents, or what special tokens leave of them.
+///
+/// # Errors
+/// Those of [`sample`].
+pub(crate) fn sample_batches(
+    corpus: &Corpus,
+    sampling: Sampling,
+    splitting: (&Pretokenizer, Option<&SpecialTokenFinder>),
+    stop: &Stop,
+    each: &mut dyn FnMut(&Batch) -> Result<()>,
+) -> Result<SampleSummary> {
     let total = corpus.total_bytes();
-    let is_whole = total <= sampling.max_bytes && corpus.files.iter().all(|file| !file.is_pipe);
-    let mut sampler = Sampler { corpus, stop, each, summary: SampleSummary { is_whole, ..SampleSummary::default() } };
-    let is_late = || sampling.until.is_some_and(|until| Instant::now() >= until);
-    if total <= sampling.max_bytes {
-        for file in corpus.files.iter().filter(|file| !file.is_pipe) {
-            if is_late() {
+    let max_whole_bytes = if sampling.until.is_some() { MAX_WHOLE_BYTES } else { u64::MAX };
+    let is_whole = total <= sampling.max_bytes.min(max_whole_bytes) && corpus.files.iter().all(|file| !file.is_pipe);
+    let summary = SampleSummary { is_whole, ..SampleSummary::default() };
+    let mut sampler = Sampler { corpus, splitting, until: sampling.until, stop, each, summary };
+    if is_whole {
+        for file in &corpus.files {
+            if sampler.is_late() {
                 sampler.summary.is_whole = false;
                 break;
             }
@@ -67,26 +86,29 @@ pub fn sample(
         }
         return Ok(sampler.summary);
     }
-    let block_bytes = (sampling.max_bytes / NUM_PLACES).clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
-    let places = sampling.max_bytes.div_ceil(block_bytes).max(1);
+    let max_bytes = sampling.max_bytes.min(total);
+    let block_bytes = (max_bytes / NUM_PLACES).clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
+    let places = max_bytes.div_ceil(block_bytes).max(1);
     // By steps of the golden section, so that what is read before time is up comes from all over the corpus too.
     let step =
         (1..=places).min_by_key(|&step| (gcd(step, places) != 1, step.abs_diff(places * 618 / 1000))).unwrap_or(1);
     let mut is_read = vec![false; corpus.files.len()];
     for place in (0..places).map(|i| i * step % places) {
         stop.check()?;
-        if is_late() {
+        if sampler.is_late() {
             break;
         }
         let at = u64::try_from(u128::from(total) * u128::from(2 * place + 1) / u128::from(2 * places)).unwrap_or(0);
         let (idx, offset) = corpus.file_at(at);
-        let Some(file) = corpus.files.get(idx) else { continue };
+        let Some(file) = corpus.files.get(idx).filter(|file| !file.is_pipe) else { continue };
         let starts_plain = is_plain(file)?;
         if starts_plain && file.bytes > block_bytes {
-            sampler.read_block(file, offset.min(file.bytes - block_bytes), block_bytes)?;
+            // Where all is read, blocks are side by side.
+            let offset = offset.saturating_sub(block_bytes / 2).min(file.bytes - block_bytes);
+            sampler.read_block(file, offset, block_bytes)?;
         } else if !std::mem::replace(&mut is_read[idx], true) {
             // All that the places in this file would have read.
-            let share = u128::from(sampling.max_bytes) * u128::from(file.bytes) / u128::from(total);
+            let share = u128::from(max_bytes) * u128::from(file.bytes) / u128::from(total);
             sampler.read_front(file, u64::try_from(share).unwrap_or(u64::MAX).max(block_bytes))?;
         }
     }
@@ -109,35 +131,52 @@ impl Corpus {
 
 struct Sampler<'a> {
     corpus: &'a Corpus,
+    splitting: (&'a Pretokenizer, Option<&'a SpecialTokenFinder>),
+    until: Option<Instant>,
     stop: &'a Stop,
-    each: &'a mut dyn FnMut(&str) -> Result<()>,
+    each: &'a mut dyn FnMut(&Batch) -> Result<()>,
     summary: SampleSummary,
 }
 
 impl Sampler<'_> {
-    fn give(&mut self, text: &str) -> Result<()> {
-        self.summary.text_bytes += text.len() as u64;
-        if text.is_empty() { Ok(()) } else { (self.each)(text) }
+    fn is_late(&self) -> bool {
+        self.summary.text_bytes > 0 && self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Hands on batches until one `is_enough`, or time is up; gives whether all of the source was read.
+    fn read(&mut self, source: Source<'_>, mut is_enough: impl FnMut(&Batch) -> bool) -> Result<bool> {
+        let (pretokenizer, special_tokens) = self.splitting;
+        let source = match special_tokens {
+            None => source,
+            Some(finder) => Source::SplitAt { special_tokens: finder.clone(), source: Box::new(source) },
+        };
+        let (mut is_ended, mut num_batches) = (false, 0);
+        let read = read_batches(source, pretokenizer, self.stop, &mut |batch| {
+            num_batches += 1;
+            self.summary.text_bytes += batch.text.len() as u64;
+            (self.each)(&batch)?;
+            is_ended = is_enough(&batch) || self.is_late();
+            if is_ended { Err(Error::Interrupted) } else { Ok(()) }
+        });
+        match read {
+            Err(Error::Interrupted) if is_ended => Ok(false),
+            // A file without text, of which there may be some.
+            Err(Error::Data(_)) if num_batches == 0 => Ok(true),
+            other => other.map(|_| true),
+        }
     }
 
     /// Reads about `max_bytes` from the beginning of a file, as the corpus itself would.
     fn read_front(&mut self, file: &CorpusFile, max_bytes: u64) -> Result<()> {
         let alone = Corpus { files: vec![file.clone()], invalid_utf8: InvalidUtf8::Replace, ..self.corpus.clone() };
-        let (mut file_bytes, mut is_enough) = (0, false);
-        let stop = self.stop;
-        let read = read_batches(Source::Files(&alone), &Pretokenizer::default(), stop, &mut |batch| {
+        let mut file_bytes = 0;
+        let is_all = self.read(Source::Files(&alone), |batch| {
             file_bytes += batch.bytes_read;
-            self.give(&batch.text)?;
-            is_enough = file_bytes >= max_bytes;
-            if is_enough { Err(Error::Interrupted) } else { Ok(()) }
-        });
+            file_bytes >= max_bytes
+        })?;
+        self.summary.is_whole &= is_all || file_bytes >= file.bytes;
         self.summary.file_bytes += file_bytes;
-        match read {
-            Err(Error::Interrupted) if is_enough => Ok(()),
-            // A file without text, of which there may be some.
-            Err(Error::Data(_)) if file_bytes == 0 => Ok(()),
-            other => other.map(|_| ()),
-        }
+        Ok(())
     }
 
     /// Reads a block of a plain file: whole lines where there are such, else whole characters.
@@ -152,18 +191,29 @@ impl Sampler<'_> {
         let begin = if offset == 0 { 0 } else { memchr::memchr(b'\n', beginning).map_or(0, |at| at + 1) };
         let tail = block.len().saturating_sub(SEARCH_BYTES).max(begin);
         let end = memchr::memrchr(b'\n', &block[tail..]).map_or(block.len(), |at| tail + at + 1);
-        if file.format != Format::Jsonl {
-            return self.give(&String::from_utf8_lossy(&block[begin..end]));
-        }
-        for line in block[begin..end].split(|&byte| byte == b'\n') {
+        let documents = self.documents_of(&block[begin..end], file.format);
+        let mut left = Some(documents).filter(|documents| documents.iter().any(|document| !document.is_empty()));
+        self.read(Source::Memory(Box::new(move || Ok(left.take()))), |_| false).map(|_| ())
+    }
+
+    fn documents_of(&self, block: &[u8], format: Format) -> Vec<String> {
+        if format == Format::Jsonl {
             // A line that the block has only a part of is no JSON.
-            if let Ok(Value::Object(mut object)) = serde_json::from_slice(line)
-                && let Some(Value::String(text)) = object.remove(&self.corpus.field)
-            {
-                self.give(&text)?;
-            }
+            let text_of = |line: &[u8]| match serde_json::from_slice(line) {
+                Ok(Value::Object(mut object)) => match object.remove(&self.corpus.field) {
+                    Some(Value::String(text)) => Some(text),
+                    _ => None,
+                },
+                _ => None,
+            };
+            return block.split(|&byte| byte == b'\n').filter_map(text_of).collect();
         }
-        Ok(())
+        let text = String::from_utf8_lossy(block);
+        match &self.corpus.documents {
+            Documents::File => vec![text.into_owned()],
+            Documents::Line => text.split_inclusive('\n').map(str::to_owned).collect(),
+            Documents::Separator(separator) => text.split(separator.as_str()).map(str::to_owned).collect(),
+        }
     }
 }
 

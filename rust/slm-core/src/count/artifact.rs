@@ -4,10 +4,11 @@
 //! depend on the counts alone: not on threads, memory, parts, or the order in which counts were added up.
 
 use crate::corpus::{ReadSummary, Skipped};
-use crate::count::runs::{Blocks, Entries, Run};
+use crate::count::runs::{Entries, Run};
 use crate::count::sorted::SortedCounts;
 use crate::count::{CountSummary, Counted, Giants, PretokenCounts};
 use crate::error::{Error, Result};
+use crate::io::blocks::{Blocks, Unpacker};
 use crate::io::checksum::{hex, of_file};
 use crate::io::durable;
 use crate::pretokenize::{Pretokenizer, PretokenizerSettings};
@@ -247,9 +248,9 @@ impl CountsArtifact {
         if hex(of_file(&path, on_bytes)?) == self.manifest.file.checksum {
             return Ok(());
         }
-        let mut blocks = Blocks::open(&path)?;
+        let (mut blocks, mut unpacker) = (Blocks::open(&path)?, Unpacker::default());
         let mut entries = Vec::new();
-        while blocks.next(&mut entries)?.is_some() {}
+        while blocks.next(&mut unpacker, &mut entries)?.is_some() {}
         Err(Error::Data(format!(
             "`{}` is not the file that its manifest is of: the checksums differ\n\nhint: copy the directory again, or count again",
             path.display()
@@ -263,9 +264,9 @@ impl CountsArtifact {
     pub(crate) fn counted<'a>(&self, max_table_bytes: usize, stop: &Stop) -> Result<Counted<'a>> {
         let sorted = || Counted::Sorted(Box::new(SortedCounts::of_file(self.run(), self.summary, self.is_in_alphabet)));
         let mut table = PretokenCounts::within(max_table_bytes);
-        let mut blocks = Blocks::open(&self.path())?;
+        let (mut blocks, mut unpacker) = (Blocks::open(&self.path())?, Unpacker::default());
         let mut bytes = Vec::new();
-        while let Some(num_entries) = blocks.next(&mut bytes)? {
+        while let Some(num_entries) = blocks.next(&mut unpacker, &mut bytes)? {
             stop.check()?;
             let mut entries = Entries::new(bytes, num_entries);
             while entries.advance() {

@@ -3,6 +3,7 @@
 use crate::count::runs::{Run, RunWriter};
 use crate::count::sorted::{STOP_INTERVAL, SortedCounts, SortedWriter, add_up, check_at_times};
 use crate::error::Result;
+use crate::io::blocks::Packing;
 use crate::io::spill::Spill;
 use crate::progress::Stop;
 use std::collections::VecDeque;
@@ -35,7 +36,7 @@ impl Merging<'_> {
                 self.remove_sums(some)?;
                 continue;
             }
-            let mut writer = SortedWriter::new(target, self.stop)?;
+            let mut writer = SortedWriter::new(target, Packing::Plain, self.stop)?;
             writer.push_note(note)?;
             let all: Vec<_> = runs.iter().map(|(run, _)| run.clone()).collect();
             let mut since = 0;
@@ -65,7 +66,7 @@ impl Merging<'_> {
 
     fn sum(&self, runs: &[(Run, bool)]) -> Result<Run> {
         let runs: Vec<_> = runs.iter().map(|(run, _)| run.clone()).collect();
-        let mut writer = RunWriter::create(self.scratch)?;
+        let mut writer = RunWriter::create(self.scratch, Packing::Zstd)?;
         let mut left = STOP_INTERVAL;
         add_up(&runs, |pretoken, count| {
             check_at_times(&mut left, self.stop)?;

@@ -1,30 +1,20 @@
 //! Sorted runs: pretokens in ascending order with their counts, on disk.
 //!
-//! A run is a sequence of blocks, and a block can be read alone:
+//! A run is a file of [blocks](crate::io::blocks). An entry of one has, with numbers as LEB128:
 //!
 //! ```text
-//! bytes of the entries u32, entries u32, XXH3-64 of all the others u64     all little-endian
-//! entries: bytes in common with the one before, further bytes, those bytes, count     numbers as LEB128
+//! bytes in common with the entry before, further bytes, those bytes, count
 //! ```
 //!
-//! Neighbours in sorted order have most of their bytes in common, which is what makes a run small.
+//! Neighbours in sorted order have most of their bytes in common, which is what makes a run small before it is packed.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::io::blocks::{HEADER_BYTES, Packing, Sealer};
 use crate::io::spill::{Spill, SpillFile};
-use crate::progress::Stop;
-use crossbeam_channel::bounded;
-use std::fs::File;
-use std::io::Read;
-use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
-use std::thread;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use std::path::PathBuf;
 
 /// A block is written once its entries have this many bytes.
 const BLOCK_BYTES: usize = 32 << 10;
-
-/// Bytes of a block before its entries.
-pub(crate) const HEADER_BYTES: usize = 16;
 
 /// A finished run.
 #[derive(Clone, Debug)]
@@ -32,13 +22,14 @@ pub(super) struct Run {
     pub path: PathBuf,
     /// Its size on disk.
     pub bytes: u64,
-    /// The size of its largest block, and so about what reading it takes.
+    /// The size of its largest block when it is unpacked, and so about what reading it takes.
     pub max_block_bytes: usize,
 }
 
 /// Writes a run.
 pub(super) struct RunWriter<'a> {
     file: SpillFile<'a>,
+    sealer: Sealer,
     /// The header's place and the entries.
     block: Vec<u8>,
     num_entries: u32,
@@ -47,9 +38,10 @@ pub(super) struct RunWriter<'a> {
 }
 
 impl<'a> RunWriter<'a> {
-    pub fn create(spill: &'a Spill) -> Result<Self> {
+    pub fn create(spill: &'a Spill, packing: Packing) -> Result<Self> {
         Ok(Self {
             file: spill.create()?,
+            sealer: Sealer::new(packing),
             block: vec![0; HEADER_BYTES],
             num_entries: 0,
             previous: Vec::new(),
@@ -80,8 +72,7 @@ impl<'a> RunWriter<'a> {
     }
 
     fn finish_block(&mut self) -> Result<()> {
-        seal(&mut self.block, self.num_entries)?;
-        self.file.write(&self.block)?;
+        self.file.write(self.sealer.seal(&mut self.block, self.num_entries)?)?;
         self.max_block_bytes = self.max_block_bytes.max(self.block.len());
         self.block.truncate(HEADER_BYTES);
         self.num_entries = 0;
@@ -94,109 +85,6 @@ impl<'a> RunWriter<'a> {
             self.finish_block()?;
         }
         Ok(Run { path: self.file.path().to_owned(), bytes: self.file.size(), max_block_bytes: self.max_block_bytes })
-    }
-}
-
-/// Fills in the header of a block, whose place is in front of the entries.
-pub(crate) fn seal(block: &mut [u8], num_entries: u32) -> Result<()> {
-    let (header, entries) = block.split_at_mut(HEADER_BYTES);
-    let Ok(num_bytes) = u32::try_from(entries.len()) else {
-        return Err(Error::Data(format!(
-            "a pretoken has {} bytes, 4 GiB are the most that can be spilled\n\nhint: break up very long stretches without whitespace",
-            entries.len()
-        )));
-    };
-    header[..4].copy_from_slice(&num_bytes.to_le_bytes());
-    header[4..8].copy_from_slice(&num_entries.to_le_bytes());
-    let checksum = checksum(entries, num_bytes, num_entries);
-    header[8..].copy_from_slice(&checksum.to_le_bytes());
-    Ok(())
-}
-
-/// Reads blocks and has `num_threads` threads go through them, each with something of its own that `start` makes and that is
-/// given back at the end. `each` gives back the buffer of the block for the next one.
-pub(crate) fn scan_blocks<S: Send>(
-    path: &Path,
-    num_threads: usize,
-    stop: &Stop,
-    start: impl Fn() -> S + Sync,
-    each: impl Fn(&mut S, Vec<u8>, u32) -> Result<Vec<u8>> + Sync,
-) -> Result<Vec<S>> {
-    let (blocks, to_do) = bounded::<(Vec<u8>, u32)>(2 * num_threads);
-    let (spent, empty) = bounded::<Vec<u8>>(4 * num_threads);
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..num_threads)
-            .map(|_| {
-                let (to_do, spent, start, each) = (to_do.clone(), spent.clone(), &start, &each);
-                scope.spawn(move || {
-                    let mut own = start();
-                    for (bytes, num_entries) in to_do {
-                        stop.check()?;
-                        // A buffer too many is simply dropped.
-                        let _ = spent.try_send(each(&mut own, bytes, num_entries)?);
-                    }
-                    Ok(own)
-                })
-            })
-            .collect();
-        drop(to_do);
-        let read = (|| {
-            let mut file = Blocks::open(path)?;
-            let mut bytes = Vec::new();
-            while let Some(num_entries) = file.next(&mut bytes)? {
-                blocks.send((bytes, num_entries)).map_err(|_| Error::Interrupted)?;
-                bytes = empty.try_recv().unwrap_or_default();
-            }
-            Ok(())
-        })();
-        drop(blocks);
-        let done: Vec<_> =
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect();
-        // Where a worker fails the reader finds nobody to hand on to: what the worker says comes first.
-        let done = done.into_iter().collect::<Result<Vec<_>>>()?;
-        read.map(|()| done)
-    })
-}
-
-/// The blocks of a run, one after another.
-pub(super) struct Blocks {
-    path: PathBuf,
-    file: File,
-    offset: u64,
-}
-
-impl Blocks {
-    pub fn open(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), file: File::open(path).map_err(Error::io(path))?, offset: 0 })
-    }
-
-    /// Reads the next block into `entries` and gives the number of its entries, or `None` after the last.
-    pub fn next(&mut self, entries: &mut Vec<u8>) -> Result<Option<u32>> {
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        let read = (&self.file).take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(Error::io(&self.path))?;
-        if read == 0 {
-            return Ok(None);
-        }
-        let number = |at: usize| header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-        let expected = header.get(8..16).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-        let (Some(num_bytes), Some(num_entries), Some(expected)) = (number(0), number(4), expected) else {
-            return Err(self.damaged());
-        };
-        entries.clear();
-        (&self.file).take(u64::from(num_bytes)).read_to_end(entries).map_err(Error::io(&self.path))?;
-        if checksum(entries, num_bytes, num_entries) != expected {
-            return Err(self.damaged());
-        }
-        self.offset += (HEADER_BYTES + entries.len()) as u64;
-        Ok(Some(num_entries))
-    }
-
-    fn damaged(&self) -> Error {
-        Error::Data(format!(
-            "`{}` is damaged: the block at byte {} is not what was written\n\nhint: check the disk, and copy or make the file again",
-            self.path.display(),
-            self.offset
-        ))
     }
 }
 
@@ -260,10 +148,6 @@ impl Entries {
             shift += 7;
         }
     }
-}
-
-fn checksum(entries: &[u8], num_bytes: u32, num_entries: u32) -> u64 {
-    xxh3_64_with_seed(entries, u64::from(num_bytes) << 32 | u64::from(num_entries))
 }
 
 /// Appends a number as LEB128.

@@ -1,8 +1,9 @@
 //! Many sorted runs to one, in which each pretoken stands once, and how that one is read by several threads.
 
-use crate::count::runs::{Blocks, Entries, Run, RunWriter, scan_blocks};
+use crate::count::runs::{Entries, Run, RunWriter};
 use crate::count::{CountSummary, PretokenCounts};
 use crate::error::Result;
+use crate::io::blocks::{Blocks, Packing, Unpacker, scan_blocks};
 use crate::io::spill::Spill;
 use crate::progress::Stop;
 use std::collections::VecDeque;
@@ -23,7 +24,7 @@ pub struct SortedCounts<'a> {
 impl<'a> SortedCounts<'a> {
     /// Writes a table.
     pub(crate) fn of_table(mut counts: PretokenCounts, spill: &'a Spill, stop: &Stop) -> Result<Self> {
-        let mut writer = SortedWriter::new(spill, stop)?;
+        let mut writer = SortedWriter::new(spill, Packing::Zstd, stop)?;
         counts.take_sorted(false, stop, |pretoken, count| writer.push(pretoken, count))?;
         writer.finish()
     }
@@ -41,7 +42,7 @@ impl<'a> SortedCounts<'a> {
             });
             let together = together.count().max(2);
             if together >= runs.len() {
-                let mut writer = SortedWriter::new(spill, stop)?;
+                let mut writer = SortedWriter::new(spill, Packing::Zstd, stop)?;
                 add_up(runs.make_contiguous(), |pretoken, count| writer.push(pretoken, count))?;
                 for run in runs {
                     spill.remove(&run.path, run.bytes)?;
@@ -49,7 +50,7 @@ impl<'a> SortedCounts<'a> {
                 return writer.finish();
             }
             let some: Vec<Run> = runs.drain(..together).collect();
-            let mut writer = RunWriter::create(spill)?;
+            let mut writer = RunWriter::create(spill, Packing::Zstd)?;
             let mut left = STOP_INTERVAL;
             add_up(&some, |pretoken, count| {
                 check_at_times(&mut left, stop)?;
@@ -121,9 +122,9 @@ pub(super) struct SortedWriter<'a, 'stop> {
 }
 
 impl<'a, 'stop> SortedWriter<'a, 'stop> {
-    pub fn new(spill: &'a Spill, stop: &'stop Stop) -> Result<Self> {
+    pub fn new(spill: &'a Spill, packing: Packing, stop: &'stop Stop) -> Result<Self> {
         Ok(Self {
-            writer: RunWriter::create(spill)?,
+            writer: RunWriter::create(spill, packing)?,
             spill,
             stop,
             left: STOP_INTERVAL,
@@ -161,15 +162,15 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn open(run: &Run) -> Result<Option<Self>> {
+    fn open(run: &Run, unpacker: &mut Unpacker) -> Result<Option<Self>> {
         let mut cursor = Self { blocks: Blocks::open(&run.path)?, entries: Entries::default(), prefix: 0 };
-        Ok(cursor.advance()?.then_some(cursor))
+        Ok(cursor.advance(unpacker)?.then_some(cursor))
     }
 
-    fn advance(&mut self) -> Result<bool> {
+    fn advance(&mut self, unpacker: &mut Unpacker) -> Result<bool> {
         while !self.entries.advance() {
             let mut bytes = std::mem::take(&mut self.entries).into_bytes();
-            let Some(num_entries) = self.blocks.next(&mut bytes)? else { return Ok(false) };
+            let Some(num_entries) = self.blocks.next(unpacker, &mut bytes)? else { return Ok(false) };
             self.entries = Entries::new(bytes, num_entries);
         }
         let pretoken = self.entries.pretoken();
@@ -187,9 +188,10 @@ impl Cursor {
 
 /// Calls `emit` with each pretoken of the runs once, in ascending order.
 pub(super) fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+    let mut unpacker = Unpacker::default();
     let mut heap = Vec::with_capacity(runs.len());
     for run in runs {
-        heap.extend(Cursor::open(run)?.map(Box::new));
+        heap.extend(Cursor::open(run, &mut unpacker)?.map(Box::new));
     }
     for at in (0..heap.len()).rev() {
         sift_down(&mut heap, at);
@@ -203,7 +205,7 @@ pub(super) fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()
             && first.entries.pretoken() == pretoken
         {
             count += first.entries.count();
-            if !first.advance()? {
+            if !first.advance(&mut unpacker)? {
                 heap.swap_remove(0);
             }
             sift_down(&mut heap, 0);
@@ -243,7 +245,7 @@ impl<'a> Runs<'a> {
 
     /// Spills a table; its most frequent pretokens stay in it if `keep_frequent`.
     pub fn spill(&self, counts: &mut PretokenCounts, keep_frequent: bool, stop: &Stop) -> Result<()> {
-        let mut writer = RunWriter::create(self.spill)?;
+        let mut writer = RunWriter::create(self.spill, Packing::Zstd)?;
         let mut left = STOP_INTERVAL;
         counts.take_sorted(keep_frequent, stop, |pretoken, count| {
             check_at_times(&mut left, stop)?;

@@ -223,13 +223,18 @@ impl PretokenCounts {
             self.full_at = if self.is_full { in_use / 16 * 15 } else { in_use / 4 * 3 };
             return;
         }
+        self.resize(length, length / 2);
+    }
+
+    /// Moves what is in use to `length` new slots, of which `full_at` may be in use before the table grows again.
+    fn resize(&mut self, length: usize, full_at: usize) {
         // What is in use moves together first, so that old and new slots need not be there whole at the same time.
         let mut old = std::mem::take(&mut self.slots);
         old.retain(|slot| slot.key != Key::default());
         old.shrink_to_fit();
         self.slots = vec![Slot::default(); length];
         self.shift = 64 - length.trailing_zeros();
-        self.full_at = length / 2;
+        self.full_at = full_at;
         self.used = 0;
         for slot in old {
             self.add_short(slot.key, slot.count);
@@ -342,6 +347,13 @@ impl PretokenCounts {
     pub fn absorb(&mut self, mut other: Self, stop: &Stop) -> Result<()> {
         if other.len() > self.len() {
             std::mem::swap(self, &mut other);
+        }
+        // The slots of the other one are in the order of their hashes, so they all go to the front of this one first. If there is
+        // no room for them now, it is full there long before it is full, and adding to it a search through all of the front.
+        let used = self.used + other.used;
+        if used > self.slots.len() / 4 * 3 {
+            let length = (used / 3 * 4 + 4).next_power_of_two();
+            self.resize(length, length / 16 * 15);
         }
         for slots in other.slots.chunks(STOP_INTERVAL) {
             stop.check()?;

@@ -2,6 +2,7 @@
 //! back whatever happens; and how much memory there is.
 
 pub mod allocator;
+pub mod blocks;
 pub mod checksum;
 pub mod durable;
 pub mod memory;

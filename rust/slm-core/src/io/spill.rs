@@ -26,6 +26,7 @@ pub struct Spill {
     num_files: AtomicU64,
     bytes: AtomicU64,
     written_bytes: AtomicU64,
+    peak_bytes: AtomicU64,
 }
 
 /// A directory of this process's own.
@@ -55,6 +56,7 @@ impl Spill {
             num_files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
         }
     }
 
@@ -68,12 +70,18 @@ impl Spill {
             num_files: AtomicU64::new(first),
             bytes: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
         }
     }
 
     /// Bytes written so far, those that are removed again included.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were there at one time.
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
     }
 
     /// Makes a file.
@@ -135,6 +143,7 @@ impl SpillFile<'_> {
         self.file.write_all(bytes).map_err(Error::io(&self.path))?;
         self.bytes += len;
         self.spill.written_bytes.fetch_add(len, Ordering::Relaxed);
+        self.spill.peak_bytes.fetch_max(total, Ordering::Relaxed);
         Ok(())
     }
 
@@ -233,7 +242,9 @@ mod tests {
         let path = file.path().to_owned();
         assert_eq!(fs::read(&path).unwrap(), b"abc");
         spill.remove(&path, 3).unwrap();
-        assert_eq!((spill.bytes.load(Ordering::Relaxed), spill.written_bytes()), (0, 3));
+        file = spill.create().unwrap();
+        file.write(b"de").unwrap();
+        assert_eq!((spill.bytes.load(Ordering::Relaxed), spill.written_bytes(), spill.peak_bytes()), (2, 5, 3));
         assert_eq!(num_entries(parent.path()), 1);
         drop(spill);
         assert_eq!(num_entries(parent.path()), 0);

@@ -90,6 +90,7 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
         "merges": trained.merges.len(),
         "unicode_version": UNICODE_VERSION,
         "spilled_bytes": trained.spilled_bytes,
+        "spill_peak_bytes": trained.spill_peak_bytes,
         "passes": trained.passes,
         "peak_memory_bytes": trained.peak_memory_bytes,
         "seconds": {"count": trained.count_seconds, "merge": trained.merge_seconds},

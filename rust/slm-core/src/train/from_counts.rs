@@ -69,6 +69,7 @@ pub fn train_on_artifact(
             corpus: artifact.read_summary(),
             counts: artifact.summary(),
             spilled_bytes: spilled_bytes(),
+            spill_peak_bytes: spill.as_ref().map_or(0, Spill::peak_bytes),
             passes,
             peak_memory_bytes: peak.bytes(),
             count_seconds,

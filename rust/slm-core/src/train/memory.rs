@@ -9,7 +9,7 @@ use crate::train::passes::MAX_PIECES_BYTES;
 use crate::train::words::Words;
 
 /// Pretokens with more places than this are learned from in passes, even where memory is plenty.
-const MAX_PLACES_AT_ONCE: usize = 4 << 20;
+pub(super) const MAX_PLACES_AT_ONCE: usize = 4 << 20;
 
 /// More cells would hardly tell more pairs apart, and not be in any cache.
 const MAX_SKETCH_BYTES: usize = 32 << 20;

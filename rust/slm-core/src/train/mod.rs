@@ -22,6 +22,7 @@ use crate::chat::ChatTokens;
 use crate::corpus::{ReadSummary, Source};
 use crate::count::{Bounds, CountProgress, CountSummary, Counted, PretokenCounts, SortedCounts, count};
 use crate::error::{Error, Result};
+use crate::io::allocator::release_freed;
 use crate::io::memory::PeakMemory;
 use crate::io::spill::Spill;
 use crate::merges::Merges;
@@ -34,7 +35,7 @@ use learn::Learner;
 use memory::{Memory, TableSize};
 use passes::learn_in_passes;
 use pool::Pool;
-pub use predict::{Prediction, predict};
+pub use predict::{Prediction, predict, predict_counting};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -186,6 +187,8 @@ pub struct Trained {
     pub counts: CountSummary,
     /// Bytes that were written to disk because they did not fit into memory.
     pub spilled_bytes: u64,
+    /// The most of them that were there at one time.
+    pub spill_peak_bytes: u64,
     /// How often the counts were gone through to learn merges: 1 where all of them fit into memory.
     pub passes: u64,
     /// The most anonymous memory of the whole process that was seen on the way, in bytes; 0 where the system does not say.
@@ -241,6 +244,7 @@ pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback
             corpus,
             counts: summary,
             spilled_bytes: spilled_bytes(),
+            spill_peak_bytes: spill.as_ref().map_or(0, Spill::peak_bytes),
             passes,
             peak_memory_bytes: peak.bytes(),
             count_seconds,
@@ -333,6 +337,7 @@ struct Learning<'a> {
 impl<'a> Learning<'a> {
     /// Learns where there is room for it: in memory at once, or from the disk in passes, of which it gives the number.
     fn learn(&self, counts: Counted<'a>) -> Result<(Tokens, u64)> {
+        release_freed();
         let bounds = self.options.bounds.as_ref();
         let memory = bounds.map_or(Memory::UNLIMITED, |bounds| Memory::new(bounds.memory_bytes, self.options));
         let (pool, is_in_alphabet) = match counts {

@@ -11,6 +11,7 @@
 //! 64 MiB 6.5 s. A ratio of 8 instead of 64 made two passes more and 7.7 s.
 
 use crate::error::{Error, Result};
+use crate::io::allocator::release_freed;
 use crate::token::TokenId;
 use crate::train::Learning;
 use crate::train::learn::Learner;
@@ -52,6 +53,7 @@ pub(super) fn learn_in_passes<'a>(
     let mut max_bytes = MAX_PIECES_BYTES;
     while tokens.vocab.len() < options.vocab_size && bound > floor {
         num_passes += 1;
+        release_freed();
         let pass = Pass { byte_lengths: tokens.lengths(), width: width_of(options.vocab_size), learning };
         let sketch = pass.count_pairs(&mut pool, tokens, Sketch::new(memory.sketch_bytes(), bound))?;
         let highest = u64::from(sketch.highest()).min(bound - 1);
@@ -60,6 +62,7 @@ pub(super) fn learn_in_passes<'a>(
         }
         let threshold =
             floor.max(highest / PASS_RATIO).max(tokens.expected_last_count(options.vocab_size) / 2).min(highest);
+        release_freed();
         let memory = memory.beside(pool.memory_bytes()).at_most(max_bytes);
         let pieces =
             Pieces::new(&sketch, pass.width, memory.beside(sketch.memory_bytes()), (threshold, highest), learning.stop);

@@ -7,11 +7,12 @@
 //! The pool begins as bytes of text. Once its tokens take no more room than those, written with their ids, it is rewritten so, and
 //! anew in each pass. It is in memory where there is room for it, else on disk: as the sorted counts, then as blocks of its own.
 
-use crate::count::runs::{HEADER_BYTES, push_number, scan_blocks, seal};
+use crate::count::push_number;
 use crate::count::{PretokenCounts, SortedCounts};
 use crate::encode::{LongMerge, PairTable, merge};
 use crate::error::Result;
 use crate::io::allocator::LARGE_BYTES;
+use crate::io::blocks::{HEADER_BYTES, Packing, Sealer, scan_blocks};
 use crate::io::spill::{Spill, SpillFile};
 use crate::progress::Stop;
 use crate::token::TokenId;
@@ -177,7 +178,7 @@ impl<'a> Pool<'a> {
         let mut size = Size::default();
         let mut states = Vec::with_capacity(owns.len());
         for mut own in owns {
-            pass.sink.put(&mut own.written)?;
+            pass.sink.put(&mut own.written, &mut own.sealer)?;
             size.pretokens += own.size.pretokens;
             size.text_bytes += own.size.text_bytes;
             size.tokens += own.size.tokens;
@@ -227,12 +228,20 @@ struct Own<S> {
     long: LongMerge,
     /// Entries behind the place of a block's header.
     written: Block,
+    sealer: Sealer,
     size: Size,
 }
 
 impl<S> Own<S> {
     fn new(state: S) -> Self {
-        Self { state, ids: Vec::new(), long: LongMerge::default(), written: empty_block(), size: Size::default() }
+        Self {
+            state,
+            ids: Vec::new(),
+            long: LongMerge::default(),
+            written: empty_block(),
+            sealer: Sealer::new(Packing::Zstd),
+            size: Size::default(),
+        }
     }
 }
 
@@ -274,7 +283,7 @@ impl Pass<'_, '_> {
         if matches!(self.sink, Sink::Nowhere) {
             return Ok(());
         }
-        let Own { ids, written, .. } = own;
+        let Own { ids, written, sealer, .. } = own;
         if self.written_width == 0 {
             push_entry(&mut written.entries, count, text.len(), |entries| entries.extend_from_slice(text));
         } else {
@@ -282,7 +291,7 @@ impl Pass<'_, '_> {
         }
         written.num_entries += 1;
         if written.entries.len() >= self.sink.block_bytes() {
-            self.sink.put(written)?;
+            self.sink.put(written, sealer)?;
         }
         Ok(())
     }
@@ -383,7 +392,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes the entries of a block, and leaves it empty.
-    fn put(&self, block: &mut Block) -> Result<()> {
+    fn put(&self, block: &mut Block, sealer: &mut Sealer) -> Result<()> {
         if block.num_entries == 0 {
             return Ok(());
         }
@@ -395,8 +404,8 @@ impl<'a> Sink<'a> {
                 blocks.lock().unwrap_or_else(PoisonError::into_inner).push(written);
             }
             Self::Disk(file, _) => {
-                seal(&mut block.entries, block.num_entries)?;
-                file.lock().unwrap_or_else(PoisonError::into_inner).write(&block.entries)?;
+                let sealed = sealer.seal(&mut block.entries, block.num_entries)?;
+                file.lock().unwrap_or_else(PoisonError::into_inner).write(sealed)?;
             }
         }
         block.entries.truncate(HEADER_BYTES);
