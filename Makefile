@@ -15,7 +15,7 @@ PYTEST_WORKERS ?= 2
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: quickstart
 quickstart: $(VENV)/.installed ## Set up, then train a small language model on this machine's Python sources
@@ -104,13 +104,26 @@ rust-test: ## Tests of the Rust core
 python-test: ## Tests of the Python package
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
-# About twenty minutes on two cores; `make test` tries the first few hundred. A failure names the command that repeats it.
+# About half an hour on two cores; `make test` tries the first few hundred. A failure names the command that repeats it.
 FUZZ_CASES ?= 20000
 
 .PHONY: fuzz
 fuzz: ## Training on random corpora: ours, Hugging Face and naive twins must agree
 	$(BIN)/python -m benches.differential --cases $(FUZZ_CASES)
-	SLM_FUZZ_CASES=$(FUZZ_CASES) cargo test -p slm-core --locked --release --test train naive
+	SLM_FUZZ_CASES=$(FUZZ_CASES) cargo test -p slm-core --locked --release --test train --test extend --test pretokenize --test regex
+
+# Files of the language and kind that matter to you, in UTF-8; nothing of the kind is in the repository.
+TEXT ?=
+MEGABYTES ?= 200
+SEED ?= 1
+# Names, names with a number of digits (gpt2:2), or one regex.
+PATTERNS ?= all
+
+.PHONY: check-patterns
+check-patterns: ## Scanners against their regexes, cut anywhere, on 200 MB mixed from the files in TEXT
+	@test -n "$(strip $(TEXT))" || { printf '%s\n\n%s\n' '`TEXT` is empty, it must name files with text to mix' \
+	  'hint: make check-patterns TEXT="books.txt code.c news.txt"' >&2; exit 2; }
+	cargo run -p slm-core --locked --release --example check_patterns -- $(MEGABYTES) $(SEED) '$(PATTERNS)' $(TEXT)
 
 .PHONY: bench-smoke
 bench-smoke: ## Each bench for a few seconds on data that it makes itself

@@ -10,19 +10,7 @@ import pytest
 from slm.errors import ConfigError
 from slm.tokenizer import Tokenizer, train_tokenizer
 from tests.reference import hugging_face
-
-
-def split_naively(document: str, special_tokens: list[str]) -> list[str]:
-    """The text between special tokens: at each place the longest one, and else a character of text."""
-    parts = [""]
-    while document:
-        longest = max((token for token in special_tokens if document.startswith(token)), key=len, default="")
-        if longest:
-            parts.append("")
-        else:
-            parts[-1] += document[0]
-        document = document[len(longest) or 1 :]
-    return parts
+from tests.reference.special_tokens import text_between
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -37,7 +25,7 @@ def test_splitting_learns_what_hugging_face_learns_from_the_text_between(seed: i
         "special_tokens": special_tokens,
     }
     ours = train_tokenizer(iter(documents), special_tokens_in_text="split", **settings)
-    between = [part for document in documents for part in split_naively(document, special_tokens)]
+    between = [part for document in documents for part in text_between(document, special_tokens)]
     theirs = hugging_face.train(between, **settings)
     assert hugging_face.model_of(ours.core.to_json()) == hugging_face.model_of(theirs.to_str())
 
@@ -96,6 +84,32 @@ def test_the_chat_template_is_what_transformers_applies(tmp_path: Path) -> None:
     for copy in (Tokenizer.load(tmp_path / "tok"), pickle.loads(pickle.dumps(tokenizer))):
         assert copy.chat_template == tokenizer.chat_template != None  # noqa: E711  the chain says both
     assert train_tokenizer(iter(["text"]), vocab_size=300).chat_template is None
+
+
+def test_special_tokens_of_the_tokenizer_to_extend_are_places_to_split_at() -> None:
+    old = train_tokenizer(iter(["ab"]), vocab_size=257, special_tokens=["<|sep|>"])
+    documents = ["ab<|sep|>ab<|sep|>cd"] * 3
+    settings: dict[str, Any] = {"vocab_size": 300, "special_tokens_in_text": "split"}
+    expected = train_tokenizer(iter(documents), special_tokens=["<|sep|>"], **settings)
+    assert train_tokenizer(iter(documents), extend=old, **settings) == expected
+    assert [expected.token_bytes(token_id) for token_id in range(257, expected.vocab_size)] == [b"ab", b"cd"]
+
+
+@pytest.mark.parametrize("split", ["text", "split"])
+@pytest.mark.parametrize(("name", "written"), [("§", "byte 0xA7"), ("Ġ", "byte 0x20"), ("Ġa", r"bytes \[20, 61\]")])
+def test_a_name_by_which_files_write_other_bytes_is_refused(name: str, written: str, split: Any) -> None:
+    # Byte 0xA7 is in the text, and there would be one entry for it and for the special token.
+    with pytest.raises(ConfigError, match=f"`{name}` is also how tokenizer files write {written}"):
+        train_tokenizer(iter(["façade"]), vocab_size=300, special_tokens=[name], special_tokens_in_text=split)
+
+
+@pytest.mark.parametrize("name", ["<|début|>", "naïve", "句号", "a§"])
+def test_other_names_beyond_ascii_are_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    text = "façade ab §"
+    tokenizer = train_tokenizer(iter([text] * 3), vocab_size=300, special_tokens=[name], out=tmp_path)
+    again = Tokenizer.load(tmp_path)
+    assert again == tokenizer
+    assert again.decode(again.encode(text + name)) == text + name
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slm import _core
 from slm.errors import ConfigError, DataError
 from slm.tokenizer import train_tokenizer
-from tests.reference import hugging_face, random_corpora
+from tests.reference import agreement, hugging_face, random_corpora
 
 POLICIES: tuple[Literal["skip", "replace"], ...] = ("skip", "replace")
 
@@ -41,7 +41,7 @@ def test_small_random_corpora_give_the_merges_and_ids_of_hugging_face_and_of_a_n
     seed: int, tmp_path: Path
 ) -> None:
     # `make fuzz` goes on with many more seeds.
-    assert random_corpora.differences(random_corpora.case(seed), tmp_path) == []
+    assert agreement.compare(random_corpora.case(seed), tmp_path).differences == []
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])

@@ -22,7 +22,8 @@ def describe_giants(training: Mapping[str, Any] | None) -> str | None:
     counts: Mapping[str, Any] = (training or {}).get("counts", {})
     longest = counts.get("longest_bytes", 0)
     giant_bytes = counts.get("giant_bytes", 0)
-    share = giant_bytes / max((training or {}).get("corpus", {}).get("bytes", 0), 1)
+    # Composing may lengthen text, so they can be more than was read.
+    share = min(giant_bytes / max((training or {}).get("corpus", {}).get("bytes", 0), 1), 1.0)
     if longest <= _LONGEST_BYTES and (share < _SHARE_OF_BYTES or giant_bytes < _LEAST_BYTES):
         return None
     begins = counts["longest_begins"][:_SHOWN_CHARACTERS]

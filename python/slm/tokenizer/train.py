@@ -90,11 +90,12 @@ def train_tokenizer(
             them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
             surrogate in JSON or in a `str` is one such sequence.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
-            token has such a name, the first one does. None: that one, or with `extend` none besides those there are.
+            token has such a name, the first one does. A name by which tokenizer files write other bytes, such as `§`
+            for byte 0xA7, is refused. None: that one, or with `extend` none besides those there are.
         chat_tokens: Special tokens for conversations, which follow, with the template for them: `chatml` for
             `<|im_start|>` and `<|im_end|>`. None: no such tokens.
         reserved_tokens: How many special tokens for later uses follow: `<|reserved_special_token_0|>` and so on.
-        special_tokens_in_text: What the text of any of these tokens is in the corpus: `text` like any other, as for
+        special_tokens_in_text: What the text of any special token is in the corpus: `text` like any other, as for
             Hugging Face's `BpeTrainer`, or a place to `split` at, so that nothing is learned from it or across it.
         min_frequency: Fewest occurrences of a pair that is merged; 0 and 1 mean the same.
         max_token_length: Longest token that merging makes, by Hugging Face's rule: fewer bytes than this, and pairs of

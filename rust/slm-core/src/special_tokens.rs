@@ -1,7 +1,41 @@
-//! Finding special tokens in text: of overlapping ones the leftmost, and at one place the longest.
+//! What a special token may be called, and finding them in text: of overlapping ones the leftmost, and at one place the longest.
 
+use crate::byte_chars::bytes_of_chars;
 use crate::error::{Error, Result};
 use aho_corasick::{AhoCorasick, Input, MatchKind};
+
+/// Says which contents no special token can have.
+///
+/// # Errors
+/// [`Error::Config`] where one is empty, or is also how byte-level files write other bytes that text may be merged to: both would
+/// be one entry of the file, with one id, and nobody could tell what it decodes to.
+pub(crate) fn check_contents(special_tokens: &[String]) -> Result<()> {
+    for content in special_tokens {
+        if content.is_empty() {
+            return Err(Error::Config(
+                "a special token is empty\n\nhint: remove `\"\"` from `special_tokens`".to_owned(),
+            ));
+        }
+        let Some(bytes) = bytes_of_chars(content) else { continue };
+        if bytes != content.as_bytes() && (bytes.len() == 1 || is_within_text(&bytes)) {
+            return Err(Error::Config(format!(
+                "the special token `{content}` is also how tokenizer files write {}, and one token cannot be both\n\nhint: give it \
+                 another name, such as `<|{content}|>`",
+                if bytes.len() == 1 { format!("byte 0x{:02X}", bytes[0]) } else { format!("bytes {bytes:02X?}") }
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether some text has these bytes in a row: the end of a character, characters, and the beginning of one.
+fn is_within_text(bytes: &[u8]) -> bool {
+    let rest_of_character = bytes.iter().take(3).take_while(|&&byte| byte & 0xC0 == 0x80).count();
+    match std::str::from_utf8(&bytes[rest_of_character..]) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    }
+}
 
 /// Finds special tokens.
 #[derive(Clone, Debug)]
@@ -22,13 +56,9 @@ impl SpecialTokenFinder {
     /// Takes the texts of the special tokens; `None` where there are none.
     ///
     /// # Errors
-    /// [`Error::Config`] where one is empty.
+    /// [`Error::Config`] where one is empty, or is also how files write other bytes.
     pub fn new(special_tokens: &[String]) -> Result<Option<Self>> {
-        if special_tokens.iter().any(String::is_empty) {
-            return Err(Error::Config(
-                "a special token is empty\n\nhint: remove `\"\"` from `special_tokens`".to_owned(),
-            ));
-        }
+        check_contents(special_tokens)?;
         let Some(max_bytes) = special_tokens.iter().map(String::len).max() else { return Ok(None) };
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(special_tokens);
         let automaton =
@@ -86,6 +116,22 @@ impl SpecialTokenReader {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_name_that_files_write_bytes_by_is_refused() {
+        let refused = |content: &str| check_contents(&[content.to_owned()]).err().map(|error| error.to_string());
+        for content in ["a", "<s>", "\u{8a9e}", "<|d\u{e9}but|>", "\u{120} ", "na\u{ef}ve", "\u{410}"] {
+            assert_eq!(refused(content), None, "{content}");
+        }
+        assert!(refused("").unwrap().starts_with("a special token is empty"));
+        let message = refused("\u{120}").unwrap();
+        assert!(message.starts_with("the special token `\u{120}` is also how tokenizer files write byte 0x20, "));
+        assert!(message.ends_with("such as `<|\u{120}|>`"));
+        // A space and a letter, the end of a character, the beginning of one, and a byte that no text has.
+        for content in ["\u{120}a", "\u{a7}", "\u{a7}\u{a7}", "a\u{e9}", "\u{e9}\u{ab}", "\u{ff}"] {
+            assert!(refused(content).is_some(), "{content}");
+        }
+    }
 
     /// Parts in one string, with `|` for a special token; text in a row is one part however it was handed on.
     fn parts(pieces: &[&str], special_tokens: &[String]) -> String {

@@ -1,8 +1,11 @@
 //! The scanners against their regular expressions, in the engine `fancy-regex`.
 
+mod cases;
+
+use cases::num_cases;
 use fancy_regex::Regex;
 use proptest::prelude::*;
-use slm_core::pretokenize::{Pretokenizer, PretokenizerSettings};
+use slm_core::pretokenize::{Normalization, Pretokenizer, PretokenizerSettings};
 use std::sync::LazyLock;
 
 /// Every named pattern; then, from `WITH_DIGITS` on, each with other groups of numbers than its own.
@@ -78,6 +81,35 @@ fn every_code_point_is_cut_as_the_regex_does_in_every_context() {
     });
 }
 
+/// Each pattern, and regexes that none is for, where text is composed, with a blank before it and without.
+static PREPARING: LazyLock<Vec<Pretokenizer>> = LazyLock::new(|| {
+    let regexes = [r" ?\p{L}+|\p{M}+|\s+", r"[^\n]+\n?", r"\p{Lu}?[\p{Ll}\p{M}]+|\p{Lu}+(?!\p{Ll})|\s+(?=\S)|."];
+    let of_regexes = regexes.map(|regex| Pretokenizer::of_regex(regex).expect("it can be run"));
+    let all: Vec<Pretokenizer> = ORACLES.iter().map(|(named, _)| named.clone()).chain(of_regexes).collect();
+    let with =
+        |prefix_space| all.iter().map(move |one| one.clone().with_options(prefix_space, Some(Normalization::Nfc)));
+    with(false).chain(with(true)).collect()
+});
+
+/// The pretokens of a document, or of the end of one.
+fn prepared_and_split(pretokenizer: &Pretokenizer, text: &str, begins: bool) -> Vec<String> {
+    let mut buffer = String::new();
+    let prepared = pretokenizer.prepare(text, begins, &mut buffer).unwrap_or(text);
+    pretokenizer.split(prepared).into_iter().map(str::to_owned).collect()
+}
+
+/// Text that is dense in what composing changes, and in what it might seem to.
+fn texts_to_compose() -> impl Strategy<Value = String> {
+    let character = prop_oneof![
+        4 => prop::sample::select("aeuqAE é1'.  \n".chars().collect::<Vec<_>>()),
+        3 => prop::sample::select("\u{301}\u{316}\u{315}\u{30a}\u{308}\u{344}\u{327}".chars().collect::<Vec<_>>()),
+        2 => prop::sample::select("\u{1100}\u{1161}\u{11a8}\u{11a7}\u{ac00}\u{ac01}".chars().collect::<Vec<_>>()),
+        2 => prop::sample::select("\u{212b}\u{1fef}\u{2000}\u{915}\u{93c}\u{958}\u{f73}\u{f71}".chars().collect::<Vec<_>>()),
+        1 => any::<char>(),
+    ];
+    prop::collection::vec(character, 0..60).prop_map(|characters| characters.into_iter().collect())
+}
+
 /// Text that is dense in what the patterns tell apart.
 fn texts() -> impl Strategy<Value = String> {
     let character = prop_oneof![
@@ -96,7 +128,7 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(num_cases(1000)))]
 
     #[test]
     fn random_text_is_cut_as_the_regex_does(text in texts()) {
@@ -113,6 +145,22 @@ proptest! {
             prop_assert!(cut <= seen);
             let parts = [pretokenizer.split(&text[..cut]), pretokenizer.split(&text[cut..])].concat();
             prop_assert_eq!(parts, pretokenizer.split(&text), "{} cut {:?} at {}", pretokenizer.identity(), text, cut);
+        }
+    }
+    #[test]
+    fn composing_what_is_cut_at_a_safe_place_changes_nothing(text in texts_to_compose()) {
+        for pretokenizer in &*PREPARING {
+            let whole = prepared_and_split(pretokenizer, &text, true);
+            let mut tried = 0;
+            for seen in 0..=text.len() {
+                let cut = pretokenizer.safe_cut(&text.as_bytes()[..seen]);
+                if cut > tried {
+                    tried = cut;
+                    let mut parts = prepared_and_split(pretokenizer, &text[..cut], true);
+                    parts.extend(prepared_and_split(pretokenizer, &text[cut..], false));
+                    prop_assert_eq!(&parts, &whole, "{} cut {:?} at {}", pretokenizer.identity(), text, cut);
+                }
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Regexes without a name against `fancy-regex`, which backtracks.
 
+mod cases;
+
+use cases::num_cases;
 use fancy_regex::Regex;
 use proptest::prelude::*;
 use slm_core::pretokenize::Pretokenizer;
@@ -204,7 +207,7 @@ fn what_cannot_be_run_is_refused_with_place_and_remedy() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(num_cases(400)))]
 
     #[test]
     fn random_text_is_split_as_the_regex_does(text in texts()) {

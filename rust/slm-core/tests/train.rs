@@ -1,13 +1,16 @@
 //! Training against a naive trainer, which counts every pair anew before each merge, and against what is known of
 //! Hugging Face's `BpeTrainer`.
 
+mod cases;
+
+use cases::num_cases;
 use proptest::prelude::*;
 use slm_core::byte_chars::{bytes_in_char_order, bytes_of_chars};
 use slm_core::corpus::Source;
 use slm_core::count::{Bounds, PretokenCounts};
 use slm_core::error::Error;
-use slm_core::pretokenize::{Pattern, Pretokenizer};
-use slm_core::train::{TrainOptions, train, train_on_counts};
+use slm_core::pretokenize::{Normalization, Pattern, Pretokenizer, PretokenizerSettings};
+use slm_core::train::{SpecialTokensInText, TrainOptions, train, train_on_counts};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -90,11 +93,6 @@ fn counts(pretokens: &[(&str, u64)]) -> Counts {
     pretokens.iter().map(|&(pretoken, count)| (pretoken.as_bytes().to_vec(), count)).collect()
 }
 
-/// How many corpora to try: `usual`, or what `make fuzz` asks for.
-fn num_cases(usual: u32) -> u32 {
-    std::env::var("SLM_FUZZ_CASES").map_or(usual, |number| number.parse().expect("`SLM_FUZZ_CASES` is a number"))
-}
-
 fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
     let pretokens = (1..=4_usize).prop_flat_map(|letters| {
         let letter = prop::sample::select(b"ab c"[..letters].to_vec());
@@ -106,7 +104,7 @@ fn small_corpora() -> impl Strategy<Value = (Counts, TrainOptions)> {
         let weight = prop_oneof![6 => 1..4_u64, 2 => 1..40_u64, 1 => Just(5_000_000_000)];
         prop::collection::btree_map(pretoken, weight, 0..30)
     });
-    let special = prop::sample::select(vec!["a", "ab", "aa", "Ġ", "Ġa", "abab", "<s>", "語"]);
+    let special = prop::sample::select(vec!["a", "ab", "aa", " ", " a", "abab", "<s>", "語"]);
     (
         pretokens,
         1..120_usize,
@@ -158,6 +156,36 @@ proptest! {
     }
 }
 
+/// Every way to prepare and to split a text.
+fn pretokenizers() -> impl Strategy<Value = Pretokenizer> {
+    let pattern = prop::sample::select(vec!["gpt2", "cl100k", "o200k", "llama3", "qwen2", r" ?\p{L}+|[\p{M}\p{N}]"]);
+    let options = (prop::option::weighted(0.4, 1..=3_u64), any::<bool>(), any::<bool>());
+    (pattern, options).prop_map(|(pattern, (digits, prefix_space, composes))| {
+        let digits = digits.filter(|_| pattern.chars().all(char::is_alphanumeric));
+        let normalization = composes.then_some(Normalization::Nfc);
+        let settings = PretokenizerSettings { pattern: pattern.to_owned(), digits, prefix_space, normalization };
+        Pretokenizer::new(&settings).expect("the settings are in range")
+    })
+}
+
+/// The text between special tokens: at each place the first of them that is there, none of which begins another.
+fn text_between(document: &str, special_tokens: &[String]) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut at = 0;
+    while at < document.len() {
+        let rest = &document[at..];
+        if let Some(token) = special_tokens.iter().find(|token| rest.starts_with(*token)) {
+            parts.push(String::new());
+            at += token.len();
+        } else {
+            let character = rest.chars().next().expect("there is a rest");
+            parts.last_mut().expect("there is one").push(character);
+            at += character.len_utf8();
+        }
+    }
+    parts
+}
+
 /// Documents of few letters, most of which hold pretokens that occur nowhere else.
 fn small_documents() -> impl Strategy<Value = Vec<String>> {
     let word = prop_oneof![
@@ -166,6 +194,8 @@ fn small_documents() -> impl Strategy<Value = Vec<String>> {
         1 => "a{1,40}",
         1 => "[日本語🫨é]{1,8}",
         1 => "[0-9 \n'.]{1,5}",
+        1 => "[e\u{301}\u{316}\u{1100}\u{1161}\u{11a8}가\u{212b}]{1,6}",
+        1 => "<s>|a<s>b",
     ];
     let document = prop::collection::vec(word, 0..60).prop_map(|words| words.join(" "));
     prop::collection::vec(document, 1..8)
@@ -176,18 +206,28 @@ proptest! {
 
     #[test]
     fn documents_give_the_merges_of_the_naive_trainer_within_any_memory(
-        documents in small_documents(), memory_bytes in 0..60_000_usize, num_threads in 1..4_usize, merges in 1..80_usize
+        documents in small_documents(), pretokenizer in pretokenizers(), is_split in any::<bool>(),
+        memory_bytes in 0..60_000_usize, num_threads in 1..4_usize, merges in 1..80_usize
     ) {
+        let special_tokens = vec!["<s>".to_owned(), "ab".to_owned()];
         let mut counts = Counts::new();
         for document in &documents {
-            Pretokenizer::default().for_each_range(document, |start, end| {
-                *counts.entry(document.as_bytes()[start..end].to_vec()).or_default() += 1;
-            });
+            let whole = vec![document.clone()];
+            for text in if is_split { text_between(document, &special_tokens) } else { whole } {
+                let mut buffer = String::new();
+                let text = pretokenizer.prepare(&text, true, &mut buffer).unwrap_or(&text);
+                pretokenizer.for_each_range(text, |start, end| {
+                    *counts.entry(text.as_bytes()[start..end].to_vec()).or_default() += 1;
+                });
+            }
         }
         prop_assume!(!counts.is_empty());
         let spill_dir = tempfile::tempdir().expect("it is made");
         let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
-        let bounded = TrainOptions { bounds: Some(bounds), num_threads, ..options(40 + merges) };
+        let special_tokens_in_text = if is_split { SpecialTokensInText::Split } else { SpecialTokensInText::Text };
+        let bounded = TrainOptions {
+            bounds: Some(bounds), num_threads, pretokenizer, special_tokens, special_tokens_in_text, ..options(80 + merges)
+        };
         let mut left = Some(documents);
         let source = Source::Memory(Box::new(move || Ok(left.take())));
         let trained = train(source, &bounded, &mut |_| ControlFlow::Continue(())).expect("it trains");

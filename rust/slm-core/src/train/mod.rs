@@ -28,7 +28,7 @@ use crate::io::spill::Spill;
 use crate::merges::Merges;
 use crate::pretokenize::Pretokenizer;
 use crate::progress::{Callback, Progress, Stop, supervise};
-use crate::special_tokens::SpecialTokenFinder;
+use crate::special_tokens::{SpecialTokenFinder, check_contents};
 use crate::tokenizer::Tokenizer;
 use crate::vocab::Vocab;
 use learn::Learner;
@@ -144,14 +144,19 @@ impl TrainOptions {
         all
     }
 
-    /// Keeps special tokens out of documents where the options say so.
+    /// Keeps special tokens, those of the tokenizer to go on from too, out of documents where the options say so.
     ///
     /// # Errors
-    /// [`Error::Config`] where a special token is empty.
+    /// [`Error::Config`] for a special token that cannot be.
     pub fn prepare<'a>(&self, source: Source<'a>) -> Result<Source<'a>> {
         let finder = match self.special_tokens_in_text {
             SpecialTokensInText::Text => None,
-            SpecialTokensInText::Split => SpecialTokenFinder::new(&self.all_special_tokens())?,
+            SpecialTokensInText::Split => {
+                let old = self.extend.iter().flat_map(|old| old.vocab().special_tokens());
+                let mut special_tokens = self.all_special_tokens();
+                special_tokens.extend(old.map(|special| special.content.clone()));
+                SpecialTokenFinder::new(&special_tokens)?
+            }
         };
         Ok(match finder {
             None => source,
@@ -202,7 +207,7 @@ pub struct Trained {
 ///
 /// # Errors
 /// Those of [`crate::corpus::read_batches`]; [`Error::Config`] where `vocab_size` is smaller than special tokens and alphabet,
-/// where a special token is empty, `num_threads` is 0, a pretoken is too long for the memory limit, or more must be spilled than
+/// where a special token cannot be, `num_threads` is 0, a pretoken is too long for the memory limit, or more must be spilled than
 /// the bounds allow; [`Error::Interrupted`] when `callback` breaks off.
 pub fn train(source: Source<'_>, options: &TrainOptions, callback: &mut Callback<'_>) -> Result<Trained> {
     check(options)?;
@@ -278,9 +283,7 @@ fn check(options: &TrainOptions) -> Result<()> {
             "`num_threads` is 0\n\nhint: give at least 1, or leave it out for one a core".to_owned(),
         ));
     }
-    if options.special_tokens.iter().any(String::is_empty) {
-        return Err(Error::Config("a special token is empty\n\nhint: remove `\"\"` from `special_tokens`".to_owned()));
-    }
+    check_contents(&options.special_tokens)?;
     if let Some(old) = &options.extend {
         extend::check(old, options)?;
     }
