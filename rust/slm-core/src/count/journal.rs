@@ -56,8 +56,11 @@ pub(super) struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    pub fn new(corpus: &'a Corpus, pretokenizer: &Pretokenizer) -> Self {
-        let settings = format!("{} {}", hex(corpus.settings_fingerprint()), pretokenizer.identity());
+    pub fn new(corpus: &'a Corpus, pretokenizer: &Pretokenizer, kept_out: &[String]) -> Self {
+        let mut settings = format!("{} {}", hex(corpus.settings_fingerprint()), pretokenizer.identity());
+        if !kept_out.is_empty() {
+            settings = format!("{settings} {kept_out:?}");
+        }
         Self { corpus, settings }
     }
 
