@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Before torch is imported: two workers of two threads each would fight for two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,14 +19,23 @@ settings.load_profile("slm")
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory with random weights, a real tokenizer of 280 tokens and a context of 4,096."""
+    return _tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_chat_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the special tokens and the template of ChatML."""
+    return _tiny_model(tmp_path_factory.mktemp("tiny-chat"), chat_tokens="chatml")
+
+
+def _tiny_model(root: Path, **settings: Any) -> Path:
     from slm.checkpoint.model_dir import save_model
     from slm.config.model import ModelConfig
     from slm.model import Transformer
     from slm.tokenizer import train_tokenizer
 
-    root = tmp_path_factory.mktemp("tiny")
     text = "the quick brown fox jumps over the lazy dog; 日本語 and emoji 😀👩‍👩‍👧 too. " * 20
-    train_tokenizer(iter([text]), vocab_size=280, out=root / "tokenizer")
+    train_tokenizer(iter([text]), vocab_size=280, out=root / "tokenizer", **settings)
     config = ModelConfig(
         vocab_size=280,
         hidden_size=32,

@@ -13,6 +13,7 @@ __all__ = [
     "Corpus",
     "Progress",
     "Tokenizer",
+    "all_special_tokens",
     "build_shards",
     "count_pretokens",
     "default_memory_limit",
@@ -101,6 +102,11 @@ class Tokenizer:
         """
         What puts messages together for a model, in Jinja, if the directory says it.
         """
+    @property
+    def chat_tokens(self, /) -> str | None:
+        """
+        The name of the convention for conversations whose template that is, if it is a known one.
+        """
     def config_json(self, /) -> bytes:
         """
         The content of `tokenizer_config.json`.
@@ -141,6 +147,18 @@ class Tokenizer:
     def encode_bytes(self, /, bytes: bytes | bytearray) -> numpy.typing.NDArray[numpy.uint32]:
         """
         The ids of any bytes.
+        """
+    def encode_chat(
+        self, /, messages: list[tuple[str, str]], asks_for_answer: bool
+    ) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        The ids of messages, each a role and what it says, up to where the answer begins if that is asked for; text of special tokens
+        in messages is text.
+        """
+    @property
+    def end_of_message_id(self, /) -> int | None:
+        """
+        The id that ends a message in the known convention, if there is one and the tokenizer has the token.
         """
     @property
     def end_of_text_id(self, /) -> int | None:
@@ -236,6 +254,13 @@ class Tokenizer:
         The number of tokens, special ones included.
         """
 
+def all_special_tokens(
+    *, special_tokens: SupportsGetItem[int, str], chat_tokens: str | None, reserved_tokens: SupportsIndex
+) -> list[str]:
+    """
+    All special tokens that training with these settings makes, by id.
+    """
+
 def build_shards(
     corpus: Corpus,
     tokenizer: Tokenizer,
@@ -259,6 +284,7 @@ def count_pretokens(
     digits: SupportsIndex | None,
     prefix_space: bool,
     normalization: str | None,
+    kept_out: SupportsGetItem[int, str],
     num_threads: SupportsIndex,
     memory_limit: SupportsIndex,
     part_bytes: SupportsIndex,
@@ -305,6 +331,7 @@ def predict_counting(
     digits: SupportsIndex | None,
     prefix_space: bool,
     normalization: str | None,
+    kept_out: SupportsGetItem[int, str],
     num_threads: SupportsIndex,
     memory_limit: SupportsIndex,
     part_bytes: SupportsIndex,

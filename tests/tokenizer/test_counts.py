@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def journaled_text(directory: Path) -> int:
         journal = json.loads((directory / "journal.json").read_text())
     except FileNotFoundError:
         return 0
-    return journal["anchor"]["summary"]["text_bytes"] + journal["behind_bytes"]
+    position = journal["position"]
+    return position["anchor"]["summary"]["text_bytes"] + position["behind_bytes"]
 
 
 def start(corpus: Path, out: Path) -> "subprocess.Popen[bytes]":
@@ -262,3 +264,58 @@ count_pretokens(documents(), out=sys.argv[1])
             count_pretokens(iter(["text"]), out=tmp_path / "counts")
         child.kill()
     assert count_pretokens(iter(["text"]), out=tmp_path / "counts").pretokens == 1
+
+
+def test_counts_split_at_special_tokens_train_what_the_corpus_trains(tmp_path: Path) -> None:
+    text = "to be<|im_end|> or<sep> not<|endoftext|>\nto <se p>be<sep>to be " * 50
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(text + name)
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    special: Any = {"special_tokens": ["<sep>", "<|endoftext|>"], "chat_tokens": "chatml", "reserved_tokens": 2}
+    split: Any = {**special, "special_tokens_in_text": "split"}
+    expected = train_tokenizer(paths, vocab_size=300, **split)
+    assert expected != train_tokenizer(paths, vocab_size=300, **special)
+    for name in ("a", "b"):
+        counts = count_pretokens(tmp_path / f"{name}.txt", out=tmp_path / name, part_size=100, **split)
+        assert "<|reserved_special_token_1|>" in counts.kept_out
+    counts = merge_counts([tmp_path / "a", tmp_path / "b"], out=tmp_path / "sum")
+    # Whether they were split is known from the counts; the special tokens themselves must be given.
+    assert train_tokenizer(counts=counts.path, vocab_size=300, **special) == expected
+    assert train_tokenizer(counts=counts.path, vocab_size=300, **split) == expected
+    everything = count_pretokens(paths, out=tmp_path / "all", **split)
+    assert (everything.path / "counts.run").read_bytes() == (counts.path / "counts.run").read_bytes()
+
+    with pytest.raises(
+        ConfigError, match=r"the special tokens `<sep>`, .* kept out of the text, training is to be with no"
+    ):
+        train_tokenizer(counts=counts.path, vocab_size=300, **special | {"special_tokens_in_text": "text"})
+    with pytest.raises(ConfigError, match=r"`chat_tokens` and `reserved_tokens` of the tokenizer when counting too"):
+        train_tokenizer(counts=counts.path, vocab_size=300, **special | {"reserved_tokens": 1})
+    plain = count_pretokens(tmp_path / "a.txt", out=tmp_path / "plain", **special)
+    assert plain.kept_out == ()
+    with pytest.raises(ConfigError, match="hint: set `special_tokens_in_text` to `text`, or count again with"):
+        train_tokenizer(counts=plain.path, vocab_size=300, **split)
+    with pytest.raises(ConfigError, match="such counts do not add up"):
+        merge_counts([tmp_path / "b", tmp_path / "plain"], out=tmp_path / "no")
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_counting_split_at_special_tokens_goes_on_where_it_was_broken_off(parts: int, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("to be<sep>or not <sep><sep>to be, that is the question\n" * 60_000)
+    settings: Any = {"special_tokens": ["<sep>"], "special_tokens_in_text": "split", "part_size": 200_000}
+    settings |= {"prefix_space": True, "num_threads": 1}
+    expected = count_pretokens(corpus, out=tmp_path / "expected", **settings)
+
+    def stop(progress: Any) -> None:
+        journal = tmp_path / "counts" / "journal.json"
+        if journal.exists() and json.loads(journal.read_text())["num_parts"] >= parts:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        count_pretokens(corpus, out=tmp_path / "counts", progress=stop, **settings)
+    other: Any = settings | {"special_tokens": ["<other>"]}
+    with pytest.raises(ConfigError):
+        count_pretokens(corpus, out=tmp_path / "counts", **other)
+    counts = count_pretokens(corpus, out=tmp_path / "counts", **settings)
+    assert (counts.path / "counts.run").read_bytes() == (expected.path / "counts.run").read_bytes()

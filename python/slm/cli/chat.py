@@ -1,4 +1,4 @@
-"""`slm chat`: write a text together with a model, a line of yours and a passage of its own in turn."""
+"""`slm chat`: talk with a model that has a chat template, or write a text together with any other."""
 
 import signal
 import sys
@@ -6,29 +6,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
 from slm.cli.errors import tell
 from slm.cli.nouns import noun_as_command
-from slm.cli.sampling import (
-    DEFAULT_MAX_TOKENS,
-    DeviceOption,
-    DtypeOption,
-    MaxTokensOption,
-    MinPOption,
-    ModelArgument,
-    SeedOption,
-    StopOption,
-    TemperatureOption,
-    ThreadsOption,
-    TopKOption,
-    TopPOption,
-    check_text,
-    load_llm,
-    shown,
-)
+from slm.cli.sampling import ModelArgument, SamplingOptions, check_text, shown, takes_sampling
 from slm.errors import SlmError
 
 if TYPE_CHECKING:
@@ -36,10 +20,11 @@ if TYPE_CHECKING:
 
 app = noun_as_command()
 
-_HELP = """\
+_TEXT_HELP = """\
 What you type is put at the end of the text, and the model writes on from there. An empty line lets it go on; a line
-that ends with a backslash is continued on the next.
+that ends with a backslash is continued on the next."""
 
+_COMMANDS = """\
   /help                show this
   /text                show the whole text so far
   /undo                take back the last turn
@@ -58,41 +43,32 @@ Ctrl-C stops the passage; on an empty prompt, twice leaves."""
 
 
 @app.command()
+@takes_sampling
 def chat(
     model_dir: ModelArgument,
-    max_tokens: MaxTokensOption = None,
-    temperature: TemperatureOption = 0.8,
-    top_k: TopKOption = None,
-    top_p: TopPOption = 0.95,
-    min_p: MinPOption = 0.0,
-    seed: SeedOption = None,
-    stop: StopOption = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
-    threads: ThreadsOption = None,
+    *,
+    sampling: SamplingOptions,
 ) -> None:
-    """Write a text together with a model, a line of yours and a passage of its own in turn.
+    """Talk with a model, or write a text together with one: a line of yours and a passage of its own in turn.
+
+    It is a talk where the tokenizer has a chat template, such as that of `chat_tokens: chatml`.
 
     The model's text goes to stdout, everything else to stderr. Lines are read from stdin, so a script can drive it.
     """
-    from slm.engine.sampling_params import SamplingParams
+    from slm.cli.conversation import Conversation
 
-    params = SamplingParams(
-        max_tokens=DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        seed=seed,
-        stop=[check_text(text, "`--stop`") for text in stop or ()],
-    )
-    llm = load_llm(model_dir, device, dtype, threads)
-    session = Session(llm, params)
-    tell(
-        f"`{model_dir}`: a context of {llm.engine.context_tokens} tokens. This is a base model, not tuned for chat:\n"
-        "it continues what you type and does not answer it. /help lists the commands, /quit leaves."
-    )
-    session.run(_line_reader())
+    params = sampling.params()
+    llm = sampling.load_llm(model_dir)
+    context = f"`{model_dir}`: a context of {llm.engine.context_tokens} tokens."
+    if llm.tokenizer.end_of_message_id is None:
+        tell(
+            f"{context} This is a base model, not tuned for chat:\n"
+            "it continues what you type and does not answer it. /help lists the commands, /quit leaves."
+        )
+        Session(llm, params).run(_line_reader())
+    else:
+        tell(f"{context} It answers by its chat template. /help lists the commands, /quit leaves.")
+        Conversation(llm, params).run(_line_reader())
 
 
 @dataclass
@@ -109,6 +85,9 @@ class Session:
     text: str = ""
     turns: list[str] = field(default_factory=lambda: list[str]())
     """The text before each turn, for `/undo`."""
+
+    help: ClassVar[str] = _TEXT_HELP
+    """What a line is, for `/help`."""
 
     def run(self, read_line: Callable[[], str | None]) -> None:
         """Take turns until `read_line` gives None or the person leaves."""
@@ -134,8 +113,15 @@ class Session:
         prompt_ids, num_dropped = self._window(self.text + line)
         if num_dropped:
             tell(f"the text is longer than the context; the model no longer sees its first {num_dropped} tokens")
+        answer = self.answer(prompt_ids)
+        self.turns.append(before)
+        self.text += line + answer
+
+    def answer(self, prompt_ids: list[int], stop_token_ids: tuple[int, ...] = ()) -> str:
+        """Let the model write, to stdout as well, until it ends or Ctrl-C stops it."""
         room = self.llm.engine.context_tokens - len(prompt_ids)
-        params = replace(self.params, max_tokens=min(self.params.max_tokens, room))
+        max_tokens = max(1, min(self.params.max_tokens, room))
+        params = replace(self.params, max_tokens=max_tokens, stop_token_ids=stop_token_ids)
         on_terminal = sys.stdout.isatty()
         answer = ""
         stream = self.llm.stream(prompt_ids, params)
@@ -148,8 +134,7 @@ class Session:
                     stream.close()
                     break
         typer.echo()
-        self.turns.append(before)
-        self.text += line + answer
+        return answer
 
     def _window(self, text: str) -> tuple[list[int], int]:
         """The end of the text that leaves room for an answer, and how many tokens lie before it."""
@@ -170,14 +155,13 @@ class Session:
             case "quit" | "exit" | "q":
                 return False
             case "help" | "h" | "?":
-                tell(_HELP)
+                tell(f"{self.help}\n\n{_COMMANDS}")
             case "text":
-                tell(shown(self.text, on_terminal=sys.stderr.isatty()) or "the text is empty")
+                tell(shown(self.whole(), on_terminal=sys.stderr.isatty()) or "the text is empty")
             case "undo":
-                self.text = self.turns.pop() if self.turns else ""
-                tell(f"the text has {len(self.text)} characters")
+                tell(self.undo())
             case "reset":
-                self.text, self.turns = "", []
+                self.reset()
                 tell("a new text")
             case "settings":
                 tell(_describe(self.params))
@@ -186,6 +170,19 @@ class Session:
             case _:
                 tell(f"`/{name}` is not a command; /help lists them", label="error", style="bold red")
         return True
+
+    def whole(self) -> str:
+        """All there is so far."""
+        return self.text
+
+    def undo(self) -> str:
+        """Take back the last turn and say what is left."""
+        self.text = self.turns.pop() if self.turns else ""
+        return f"the text has {len(self.text)} characters"
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.text, self.turns = "", []
 
     def _set(self, name: str, argument: str) -> None:
         value: object

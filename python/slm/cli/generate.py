@@ -8,46 +8,23 @@ import typer
 
 from slm.cli.nouns import noun_as_command
 from slm.cli.options import JsonOption
-from slm.cli.sampling import (
-    DEFAULT_MAX_TOKENS,
-    DeviceOption,
-    DtypeOption,
-    MaxTokensOption,
-    MinPOption,
-    ModelArgument,
-    SeedOption,
-    StopOption,
-    TemperatureOption,
-    ThreadsOption,
-    TopKOption,
-    TopPOption,
-    check_text,
-    load_llm,
-    shown,
-)
+from slm.cli.sampling import DEFAULT_MAX_TOKENS, ModelArgument, SamplingOptions, check_text, shown, takes_sampling
 
 app = noun_as_command()
 
 
 @app.command()
+@takes_sampling
 def generate(
     model_dir: ModelArgument,
     prompt: Annotated[
         str, typer.Argument(metavar="PROMPT", help="Text to continue; `-` reads it from stdin.", show_default=False)
     ],
-    max_tokens: MaxTokensOption = None,
-    temperature: TemperatureOption = 0.8,
-    top_k: TopKOption = None,
-    top_p: TopPOption = 0.95,
-    min_p: MinPOption = 0.0,
-    seed: SeedOption = None,
-    stop: StopOption = None,
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Go on past the end of the text.")] = False,
     echo: Annotated[bool, typer.Option("--echo", help="Write the prompt before the answer.")] = False,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
-    threads: ThreadsOption = None,
     json_: JsonOption = False,
+    *,
+    sampling: SamplingOptions,
 ) -> None:
     """Continue a prompt, writing the text as it comes.
 
@@ -58,23 +35,14 @@ def generate(
     import secrets
     from dataclasses import replace
 
-    from slm.engine.sampling_params import SamplingParams
-
     # All that can be wrong with the arguments is found before the model is loaded.
-    params = SamplingParams(
-        max_tokens=DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        seed=secrets.randbits(32) if seed is None else seed,
-        stop=[check_text(text, "`--stop`") for text in stop or ()],
-        ignore_eos=ignore_eos,
-    )
+    params = sampling.params()
+    seed = secrets.randbits(32) if params.seed is None else params.seed
+    params = replace(params, seed=seed, ignore_eos=ignore_eos)
     text = check_text(_read_prompt(prompt), "the prompt")
-    llm = load_llm(model_dir, device, dtype, threads)
+    llm = sampling.load_llm(model_dir)
     prompt_ids = llm.tokenizer.encode(text).tolist()
-    if max_tokens is None:
+    if sampling.max_tokens is None:
         room = llm.engine.context_tokens - max(1, len(prompt_ids))
         params = replace(params, max_tokens=max(1, min(DEFAULT_MAX_TOKENS, room)))
     started = time.perf_counter()

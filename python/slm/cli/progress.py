@@ -30,6 +30,7 @@ __all__ = [
 
 _PLAIN_INTERVAL_SECONDS = 5.0
 _LIVE_INTERVAL_SECONDS = 0.1
+_WIDE = 120
 _JSON_INTERVAL_SECONDS = 0.5
 
 
@@ -184,6 +185,18 @@ class _PlainDisplay:
         self._is_told = True
 
 
+def _with_margin(progress_class: type[Any], console: Any) -> type[Any]:
+    """Leave the last columns free: the `^C` that a terminal writes there would wrap and shift all that is redrawn."""
+
+    class WithMargin(progress_class):
+        def make_tasks_table(self, tasks: Any) -> Any:
+            table = super().make_tasks_table(tasks)
+            table.width = max(20, console.width - 3)
+            return table
+
+    return WithMargin
+
+
 class _LiveDisplay:
     """One moving line for each phase."""
 
@@ -193,10 +206,11 @@ class _LiveDisplay:
 
         self._tracker = PhaseTracker()
         self._last_drawn = 0.0
-        self._progress = Progress(
+        self._progress = _with_margin(Progress, console)(
             SpinnerColumn(finished_text="[green]✓[/green]"),
             TextColumn("{task.description}", markup=False, style="bold", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=20),
+            # On a narrow terminal the figures need the room.
+            BarColumn(bar_width=20 if console.width >= _WIDE else 8),
             TextColumn("{task.fields[figures]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
             console=console,
             refresh_per_second=8,

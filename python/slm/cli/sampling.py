@@ -1,15 +1,19 @@
 """Options of the commands that generate text, and loading the model that they name."""
 
+import functools
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from slm.engine import LLM
+    from slm.engine import LLM, SamplingParams
 
 DEFAULT_MAX_TOKENS = 256
 """Longest answer where the person did not say; less where the context has less room."""
@@ -65,14 +69,73 @@ DtypeOption = Annotated[
         show_default=False,
     ),
 ]
-
-
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
         "--threads", metavar="N", min=1, help="CPU threads. By default half of the processors.", show_default=False
     ),
 ]
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """What every command that generates text can be asked: how to write, and what to compute with."""
+
+    max_tokens: MaxTokensOption = None
+    temperature: TemperatureOption = 0.8
+    top_k: TopKOption = None
+    top_p: TopPOption = 0.95
+    min_p: MinPOption = 0.0
+    seed: SeedOption = None
+    stop: StopOption = None
+    device: DeviceOption = None
+    dtype: DtypeOption = None
+    threads: ThreadsOption = None
+
+    def params(self) -> "SamplingParams":
+        """What the engine is asked.
+
+        Raises:
+            ConfigError: An option is out of range.
+        """
+        from slm.engine.sampling_params import SamplingParams
+
+        return SamplingParams(
+            max_tokens=DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            seed=self.seed,
+            stop=[check_text(text, "`--stop`") for text in self.stop or ()],
+        )
+
+    def load_llm(self, model_dir: Path) -> "LLM":
+        """Load the model; errors as `slm.LLM`."""
+        return load_llm(model_dir, self.device, self.dtype, self.threads)
+
+
+def takes_sampling(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `SamplingOptions` in place of its parameter `sampling`."""
+    own = inspect.signature(command).parameters.values()
+    options = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in fields(SamplingOptions)
+    ]
+    names = {option.name for option in options}
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        sampling = SamplingOptions(**{name: given.pop(name) for name in names})
+        command(**given, sampling=sampling)
+
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own if parameter.name != "sampling"
+    ]
+    parameters += options
+    with_options.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
 
 
 def load_llm(

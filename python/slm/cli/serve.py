@@ -43,7 +43,9 @@ def serve(
     dtype: DtypeOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Answer over HTTP: OpenAI's `/v1/completions` and `/v1/models`, and a page to try the model on at `/`.
+    """Answer over HTTP: OpenAI's `/v1/completions`, `/v1/chat/completions` `/v1/models`, and a page to try it at `/`.
+
+    Chats take a tokenizer with a chat template, such as that of `chat_tokens: chatml`.
 
     Only this machine is let in unless there is an API key. Ctrl-C or SIGTERM finishes the answers in progress first; a
     second one ends at once.

@@ -86,7 +86,6 @@ def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
         "extend": settings.extend,
         "chat_tokens": settings.chat_tokens,
         "reserved_tokens": settings.reserved_tokens,
-        "special_tokens_in_text": settings.special_tokens_in_text,
         "min_frequency": settings.min_frequency,
         "max_token_length": settings.max_token_length,
         "max_token_bytes": settings.max_token_bytes,
@@ -97,7 +96,7 @@ def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:
         "max_spill": settings.max_spill,
     }
     # What nobody asked for is that of the counts, or of the tokenizer to go on from.
-    for name in ("pattern", "digits", "prefix_space", "normalization", "special_tokens"):
+    for name in ("pattern", "digits", "prefix_space", "normalization", "special_tokens", "special_tokens_in_text"):
         if name in settings.model_fields_set:
             arguments[name] = getattr(settings, name)
     if settings.counts is not None or settings.corpus is None:

@@ -50,6 +50,10 @@ def count(
                 digits=settings.digits,
                 prefix_space=settings.prefix_space,
                 normalization=settings.normalization,
+                special_tokens=settings.special_tokens,
+                chat_tokens=settings.chat_tokens,
+                reserved_tokens=settings.reserved_tokens,
+                special_tokens_in_text=settings.special_tokens_in_text,
                 num_threads=settings.num_threads,
                 memory_limit=settings.memory_limit,
                 part_size=settings.part_size,
@@ -138,6 +142,8 @@ def _tell(counts: "Counts", took: str, *, json_: bool) -> None:
         f"pretokens  {counts.pretokens:,}, {counts.unique_pretokens:,} different ones",
         f"time       {took}",
     ]
+    if counts.kept_out:
+        lines.append(f"split at   {', '.join(counts.kept_out)}")
     if counts.resumed_parts:
         lines.append(
             f"counted    {counts.counted_bytes:,} bytes now, {counts.resumed_parts} parts were finished before"

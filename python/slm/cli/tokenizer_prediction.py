@@ -44,10 +44,6 @@ def foresee_training(
     predicted = predict_training(
         open_corpus(list(corpus.paths), **corpus_arguments(corpus)),
         vocab_size=settings.vocab_size,
-        special_tokens=settings.special_tokens,
-        chat_tokens=settings.chat_tokens,
-        reserved_tokens=settings.reserved_tokens,
-        special_tokens_in_text=settings.special_tokens_in_text,
         num_threads=settings.num_threads or default_num_threads(),
         memory_limit=bounds.memory_limit,
         max_sample_bytes=max_sample_bytes,
@@ -125,4 +121,6 @@ def _announce(predicted: "Prediction | None", described: list[str], style: Progr
 
 
 def _splitting(settings: "TokenizerConfig | CountConfig") -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in ("pattern", "digits", "prefix_space", "normalization")}
+    names = ("pattern", "digits", "prefix_space", "normalization")
+    special_tokens = ("special_tokens", "chat_tokens", "reserved_tokens", "special_tokens_in_text")
+    return {name: getattr(settings, name) for name in names + special_tokens}

@@ -204,6 +204,18 @@ class CountConfig(Config):
     normalization: Literal["nfc"] | None = None
     """As for training."""
 
+    special_tokens: TextTuple = ("<|endoftext|>",)
+    """As for training; what is counted depends on them only where `special_tokens_in_text` is `split`."""
+
+    chat_tokens: Literal["chatml"] | None = None
+    """As for training; see `special_tokens`."""
+
+    reserved_tokens: Annotated[int, Field(ge=0)] = 0
+    """As for training; see `special_tokens`."""
+
+    special_tokens_in_text: Literal["text", "split"] = "text"
+    """As for training. Counts that were split at special tokens are for training with these and no others."""
+
     num_threads: NumThreads | None = None
     """Threads that count. None: one for each core. The result is the same for any number."""
 

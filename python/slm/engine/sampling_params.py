@@ -18,7 +18,7 @@ class SamplingParams:
     r"""How to choose each next token, and when to stop.
 
     The next token is drawn after temperature, then `top_k`, then `top_p`, then `min_p`, each on what the one before it
-    left. Generation ends at the end-of-text token, at a stop string, or after `max_tokens`.
+    left. Generation ends at the end-of-text token, at a stop token or string, or after `max_tokens`.
 
     Args:
         max_tokens: Most tokens to generate, at least 1.
@@ -29,6 +29,7 @@ class SamplingParams:
         seed: The same seed, prompt and model give the same text, whatever else runs beside it. None: a fresh one.
         stop: Text at which to stop, itself left out of the result; one string or several.
         ignore_eos: Go on past the end-of-text token.
+        stop_token_ids: Tokens at which to stop as at the end-of-text token, such as the end of a chat message.
 
     Raises:
         ConfigError: A value is out of range.
@@ -46,6 +47,7 @@ class SamplingParams:
     seed: int | None = None
     stop: Sequence[str] = ()
     ignore_eos: bool = False
+    stop_token_ids: Sequence[int] = ()
 
     def __post_init__(self):
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)

@@ -57,7 +57,7 @@ class Sequence:
         """What went wrong, if `finish_reason` is `error`."""
         self.deltas: deque[Delta] = deque()
         """What was added and not yet taken by whoever asked for the sequence."""
-        self._end_of_text_id = None if params.ignore_eos else end_of_text_id
+        self._end_ids = {*params.stop_token_ids, *(() if params.ignore_eos else (end_of_text_id,))}
         self._detokenizer = Detokenizer(table)
         self._stop = StopMatcher(params.stop)
 
@@ -86,7 +86,7 @@ class Sequence:
         assert not self.is_finished, "a finished sequence takes no token"
         self.token_ids.append(token_id)
         text = self._stop.push(self._detokenizer.push(token_id))
-        if self._stop.is_matched or token_id == self._end_of_text_id:
+        if self._stop.is_matched or token_id in self._end_ids:
             self.finish("stop", text, token_id)
         elif self.num_generated == self.params.max_tokens:
             self.finish("length", text, token_id)

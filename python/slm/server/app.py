@@ -45,6 +45,7 @@ def create_app(service: Service, api_keys: ApiKeys) -> Guard:
     app.add_exception_handler(Exception, _answer_unexpected)
     routes = _Routes(service)
     app.add_api_route("/v1/completions", routes.completions, methods=["POST"])
+    app.add_api_route("/v1/chat/completions", routes.chat, methods=["POST"])
     app.add_api_route("/v1/models", routes.models, methods=["GET"])
     app.add_api_route("/v1/models/{name:path}", routes.model, methods=["GET"])
     app.add_api_route("/health", routes.health, methods=["GET", "HEAD"])
@@ -64,6 +65,9 @@ class _Routes:
 
     async def completions(self, request: Request) -> Response:
         return await self._service.complete(await request.body())
+
+    async def chat(self, request: Request) -> Response:
+        return await self._service.chat(await request.body())
 
     async def models(self) -> dict[str, Any]:
         return {"object": "list", "data": [self._service.describe_model()]}

@@ -3,6 +3,8 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
+from collections.abc import Sequence as Items
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,8 +13,17 @@ from slm.engine import LLM, Sequence
 from slm.engine.sampler import derive_seed
 from slm.errors import ConfigError, InternalError
 from slm.server.admission import Admission
-from slm.server.schemas import DEFAULT_MAX_TOKENS, ApiError, CompletionRequest, parse_request
-from slm.server.streaming import CompletionResponse
+from slm.server.schemas import (
+    DEFAULT_MAX_TOKENS,
+    AnswerForm,
+    AnswerRequest,
+    ApiError,
+    ChatForm,
+    ChatRequest,
+    CompletionRequest,
+    parse_request,
+)
+from slm.server.streaming import AnswerResponse
 from slm.server.worker import EngineWorker, Generation
 
 _THREAD_BYTES = 4096
@@ -41,31 +52,74 @@ class Service:
         """Tokens that prompt and answer may have together."""
         return self.worker.engine.context_tokens
 
-    async def complete(self, body: bytes) -> CompletionResponse:
+    async def complete(self, body: bytes) -> AnswerResponse:
         """Start to answer a completion request.
 
         Raises:
             ApiError: The request is malformed (400), for another model (404), or comes at a bad time (429, 503).
         """
-        request = parse_request(body)
+        request = parse_request(body, CompletionRequest)
+
+        def sequences() -> list[Sequence]:
+            found: list[Sequence] = []
+            for prompt in request.prompts:
+                prompt_ids = self.tokenizer.encode(prompt).tolist() if isinstance(prompt, str) else prompt
+                room = max(1, self.context_tokens - max(1, len(prompt_ids)))
+                max_tokens = min(DEFAULT_MAX_TOKENS, room) if request.max_tokens is None else request.max_tokens
+                found += self._choices(request, prompt_ids, max_tokens, ())
+            return found
+
+        self._check_length(request.max_tokens)
+        return await self._answer(request, AnswerForm(), len(request.prompts), sequences, len(body))
+
+    async def chat(self, body: bytes) -> AnswerResponse:
+        """Start to answer the last message of a conversation, by the tokenizer's chat template.
+
+        Raises:
+            ApiError: As `complete`; the tokenizer has no chat template (400).
+        """
+        end_of_message_id = self.tokenizer.end_of_message_id
+        if end_of_message_id is None:
+            message = (
+                f"`{self.model_name}` has no chat template that is known; ask `/v1/completions` to continue a text"
+            )
+            raise ApiError(400, message, code="no_chat_template")
+        request = parse_request(body, ChatRequest)
+
+        def sequences() -> list[Sequence]:
+            messages = [(message.role, message.content) for message in request.messages]
+            prompt_ids: list[int] = self.tokenizer.encode_chat(messages).tolist()
+            room = max(1, min(self.context_tokens - len(prompt_ids), self.config.max_tokens_limit))
+            max_tokens = room if request.length is None else request.length
+            return self._choices(request, prompt_ids, max_tokens, (end_of_message_id,))
+
+        self._check_length(request.length)
+        return await self._answer(request, ChatForm(), 1, sequences, len(body))
+
+    async def _answer(
+        self,
+        request: AnswerRequest,
+        form: AnswerForm,
+        num_prompts: int,
+        sequences: Callable[[], list[Sequence]],
+        body_bytes: int,
+    ) -> AnswerResponse:
         if request.model is not None:
             self.check_model(request.model)
         if self.worker.health == "dead":
             raise engine_is_dead()
         with ExitStack() as stack:
-            stack.enter_context(self.admission.admit(len(request.prompts) * request.num_choices))
-            if len(body) > _THREAD_BYTES:
-                sequences = await asyncio.to_thread(self._sequences, request)
-            else:
-                sequences = self._sequences(request)
-            generation = Generation(sequences)
+            stack.enter_context(self.admission.admit(num_prompts * request.num_choices))
+            made = await asyncio.to_thread(sequences) if body_bytes > _THREAD_BYTES else sequences()
+            generation = Generation(made)
             try:
                 self.worker.submit(generation)
             except InternalError as error:
                 raise engine_is_dead() from error
-            return CompletionResponse(
+            return AnswerResponse(
                 generation,
-                completion_id=f"cmpl-{uuid.uuid4().hex}",
+                form=form,
+                answer_id=f"{form.id_prefix}{uuid.uuid4().hex}",
                 model=self.model_name,
                 num_choices=request.num_choices,
                 stream=request.stream or False,
@@ -74,23 +128,25 @@ class Service:
             )
         raise AssertionError("the block above returns or raises")
 
-    def _sequences(self, request: CompletionRequest) -> list[Sequence]:
+    def _check_length(self, max_tokens: int | None) -> None:
         limit = self.config.max_tokens_limit
-        if request.max_tokens is not None and request.max_tokens > limit:
-            raise ApiError(400, f"`max_tokens` is {request.max_tokens}, at most {limit} is allowed", param="max_tokens")
+        if max_tokens is not None and max_tokens > limit:
+            raise ApiError(400, f"`max_tokens` is {max_tokens}, at most {limit} is allowed", param="max_tokens")
+
+    def _choices(
+        self, request: AnswerRequest, prompt_ids: list[int], max_tokens: int, stop_token_ids: Items[int]
+    ) -> list[Sequence]:
+        """As many answers to one prompt as were asked for."""
         sequences: list[Sequence] = []
-        for prompt in request.prompts:
-            prompt_ids = self.tokenizer.encode(prompt).tolist() if isinstance(prompt, str) else prompt
-            room = max(1, self.context_tokens - max(1, len(prompt_ids)))
-            max_tokens = min(DEFAULT_MAX_TOKENS, room) if request.max_tokens is None else request.max_tokens
-            for choice_idx in range(request.num_choices):
-                seed = None if request.seed is None else derive_seed(request.seed, choice_idx)
-                params = request.sampling_params(max_tokens, seed)
-                try:
-                    sequences.append(self.worker.engine.new_sequence(prompt_ids, params))
-                except ConfigError as error:
-                    message = str(error).replace("\n\nhint: ", "; ")
-                    raise ApiError(400, message, param="prompt", code="context_length_exceeded") from error
+        for choice_idx in range(request.num_choices):
+            seed = None if request.seed is None else derive_seed(request.seed, choice_idx)
+            params = request.sampling_params(max_tokens, seed, stop_token_ids)
+            try:
+                sequences.append(self.worker.engine.new_sequence(prompt_ids, params))
+            except ConfigError as error:
+                message = str(error).replace("\n\nhint: ", "; ")
+                param = "messages" if isinstance(request, ChatRequest) else "prompt"
+                raise ApiError(400, message, param=param, code="context_length_exceeded") from error
         return sequences
 
     def check_model(self, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from slm.server.schemas import ApiError, choice_body, completion_body, usage_body
+from slm.server.schemas import AnswerForm, ApiError, usage_body
 from slm.server.worker import Generation
 
 _logger = logging.getLogger(__name__)
@@ -23,12 +23,13 @@ PING_SECONDS = 15.0
 """A comment is sent this often while nothing else is, so that proxies keep the connection."""
 
 
-class CompletionResponse(Response):
-    """The answer to one completion request, computed while it is sent.
+class AnswerResponse(Response):
+    """The answer to one request, computed while it is sent.
 
     Args:
         generation: The sequences; already submitted.
-        completion_id: Id of the answer.
+        form: How it looks.
+        answer_id: Id of the answer.
         model: Name of the model.
         num_choices: Answers to each prompt.
         stream: Send each piece as it comes.
@@ -40,7 +41,8 @@ class CompletionResponse(Response):
         self,
         generation: Generation,
         *,
-        completion_id: str,
+        form: AnswerForm,
+        answer_id: str,
         model: str,
         num_choices: int,
         stream: bool,
@@ -49,7 +51,9 @@ class CompletionResponse(Response):
     ):
         super().__init__()
         self._generation = generation
-        self._id = completion_id
+        self._form = form
+        self._id = answer_id
+        self._is_begun = [False] * len(generation.sequences)
         self._model = model
         self._num_choices = num_choices
         self._stream = stream
@@ -73,10 +77,10 @@ class CompletionResponse(Response):
         if generation.error is not None:
             raise engine_error(generation.error)
         choices = [
-            choice_body(idx, "".join(delta.text for delta in sequence.deltas), sequence.finish_reason)
+            self._form.choice(idx, "".join(delta.text for delta in sequence.deltas), sequence.finish_reason)
             for idx, sequence in enumerate(generation.sequences)
         ]
-        body = completion_body(self._id, self._model, choices, self._usage())
+        body = self._form.body(self._id, self._model, choices, self._usage(), is_chunk=False)
         await JSONResponse(body)(scope, receive, send)
 
     async def _send_stream(self, send: Send) -> None:
@@ -101,7 +105,7 @@ class CompletionResponse(Response):
                 return
             if is_last:
                 if self._include_usage:
-                    pieces.append(event(completion_body(self._id, self._model, [], self._usage())))
+                    pieces.append(event(self._form.body(self._id, self._model, [], self._usage(), is_chunk=True)))
                 yield b"".join(pieces) + b"data: [DONE]\n\n"
                 return
             if pieces:
@@ -122,8 +126,9 @@ class CompletionResponse(Response):
                 text += delta.text
                 finish_reason = delta.finish_reason
             if (text or finish_reason) and finish_reason != "error":
-                choice = choice_body(idx, text, finish_reason)
-                pieces.append(event(completion_body(self._id, self._model, [choice], None)))
+                choice = self._form.piece(idx, text, finish_reason, is_first=not self._is_begun[idx])
+                self._is_begun[idx] = True
+                pieces.append(event(self._form.body(self._id, self._model, [choice], None, is_chunk=True)))
         return pieces
 
     def _usage(self) -> dict[str, int]:

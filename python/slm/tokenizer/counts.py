@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +14,12 @@ from slm.errors import SlmWarning
 from slm.sizes import parse_size
 from slm.tokenizer.bounds import resolve_memory_limit
 from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, open_corpus
+from slm.tokenizer.special_tokens import (
+    DEFAULT_SPECIAL_TOKENS,
+    ChatTokens,
+    SpecialTokensInText,
+    kept_out_of_text,
+)
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Normalization
 
@@ -55,6 +61,9 @@ class Counts:
     bytes: int
     """Size of the file with the counts."""
 
+    kept_out: tuple[str, ...]
+    """Special tokens at whose text in the corpus it was split, in ascending order."""
+
     corpora: tuple[dict[str, Any], ...]
     """What was counted: files, documents, bytes of text, what was skipped, fingerprint; more than one after a merge."""
 
@@ -93,6 +102,7 @@ class Counts:
             unique_pretokens=manifest["counts"]["unique_pretokens"],
             fingerprint=manifest["counts"]["fingerprint"],
             bytes=manifest["file"]["bytes"],
+            kept_out=tuple(manifest.get("kept_out", ())),
             corpora=tuple(manifest["corpora"]),
             counted_bytes=counted_bytes,
             resumed_parts=resumed_parts,
@@ -107,6 +117,10 @@ def count_pretokens(
     digits: int | None = None,
     prefix_space: bool = False,
     normalization: Normalization | None = None,
+    special_tokens: Sequence[str] = DEFAULT_SPECIAL_TOKENS,
+    chat_tokens: ChatTokens | None = None,
+    reserved_tokens: int = 0,
+    special_tokens_in_text: SpecialTokensInText = "text",
     documents: Documents = "file",
     separator: str | None = None,
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
@@ -132,6 +146,11 @@ def count_pretokens(
         digits: As for `train_tokenizer`.
         prefix_space: As for `train_tokenizer`.
         normalization: As for `train_tokenizer`.
+        special_tokens: Those that the tokenizer is to have; they matter only with `special_tokens_in_text="split"`.
+        chat_tokens: As `special_tokens`.
+        reserved_tokens: As `special_tokens`.
+        special_tokens_in_text: As for `train_tokenizer`; counts that were split at special tokens are only for
+            tokenizers that have these.
         documents: As for `train_tokenizer`.
         separator: As for `train_tokenizer`.
         format: As for `train_tokenizer`.
@@ -174,6 +193,7 @@ def count_pretokens(
         digits=digits,
         prefix_space=prefix_space,
         normalization=normalization,
+        kept_out=kept_out_of_text(special_tokens_in_text, special_tokens, chat_tokens, reserved_tokens),
         num_threads=num_threads or default_num_threads(),
         memory_limit=resolve_memory_limit(memory_limit),
         part_bytes=parse_size(part_size, "part_size"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from slm import _core
 from slm.errors import ConfigError, SlmWarning
+from slm.tokenizer.special_tokens import ChatTokens, SpecialTokensInText, kept_out_of_text
 from slm.tokenizer.tokenizer import Normalization
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def predict_training(
     prefix_space: bool = False,
     normalization: Normalization | None = None,
     special_tokens: Sequence[str] = (),
-    chat_tokens: str | None = None,
+    chat_tokens: ChatTokens | None = None,
     reserved_tokens: int = 0,
-    special_tokens_in_text: str = "text",
+    special_tokens_in_text: SpecialTokensInText = "text",
     max_sample_bytes: int | None = None,
 ) -> Prediction | None:
     """Estimate what training will take.
@@ -127,6 +128,10 @@ def predict_counting(
     digits: int | None = None,
     prefix_space: bool = False,
     normalization: Normalization | None = None,
+    special_tokens: Sequence[str] = (),
+    chat_tokens: ChatTokens | None = None,
+    reserved_tokens: int = 0,
+    special_tokens_in_text: SpecialTokensInText = "text",
     max_sample_bytes: int | None = None,
 ) -> Prediction | None:
     """Estimate what counting into a directory will take.
@@ -140,6 +145,10 @@ def predict_counting(
         digits: As for counting.
         prefix_space: As for counting.
         normalization: As for counting.
+        special_tokens: As for counting.
+        chat_tokens: As for counting.
+        reserved_tokens: As for counting.
+        special_tokens_in_text: As for counting.
         max_sample_bytes: As for `predict_training`.
 
     Returns:
@@ -155,6 +164,7 @@ def predict_counting(
         digits=digits,
         prefix_space=prefix_space,
         normalization=normalization,
+        kept_out=kept_out_of_text(special_tokens_in_text, special_tokens, chat_tokens, reserved_tokens),
         num_threads=num_threads,
         memory_limit=memory_limit,
         part_bytes=part_size,

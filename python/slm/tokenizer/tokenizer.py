@@ -166,6 +166,44 @@ class Tokenizer:
         return self._core.chat_template
 
     @property
+    def chat_tokens(self) -> str | None:
+        """Name of the convention for conversations whose template that is, such as `chatml`.
+
+        None where there is no template, or one that is not known here: templates are programs, and none is run.
+        """
+        return self._core.chat_tokens
+
+    @property
+    def end_of_message_id(self) -> int | None:
+        """Id of the special token that ends a message in that convention; None without one."""
+        return self._core.end_of_message_id
+
+    def encode_chat(self, messages: Iterable[tuple[str, str]], *, asks_for_answer: bool = True) -> NDArray[np.uint32]:
+        r"""Turn a conversation into ids, as `apply_chat_template` of `transformers` does.
+
+        Text of special tokens in a message stays text, so that nobody can end a message and speak in another's name.
+
+        Args:
+            messages: Role (`system`, `user` or `assistant`) and content of each.
+            asks_for_answer: Whether to go on to where the assistant's answer begins.
+
+        Returns:
+            Token ids; (T,), uint32.
+
+        Raises:
+            ConfigError: The tokenizer has no chat template that is known, or not the special tokens of it.
+            DataError: A message has a lone surrogate.
+            TokenizerError: As in `encode`.
+
+        Example:
+            >>> from slm.tokenizer import train_tokenizer
+            >>> tok = train_tokenizer(iter(["ab"]), vocab_size=260, chat_tokens="chatml")
+            >>> tok.decode(tok.encode_chat([("user", "ab")]))
+            '<|im_start|>user\nab<|im_end|>\n<|im_start|>assistant\n'
+        """
+        return self._core.encode_chat([(role, content) for role, content in messages], asks_for_answer)
+
+    @property
     def training(self) -> dict[str, Any] | None:
         """What the tokenizer was made from, with what settings; None if it does not say."""
         return None if self._core.training is None else json.loads(self._core.training)

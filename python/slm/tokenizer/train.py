@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from slm import _core
 from slm.errors import ConfigError
@@ -11,17 +11,9 @@ from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, Pat
 from slm.tokenizer.counts import Counts
 from slm.tokenizer.predict import check_spill, predict_training
 from slm.tokenizer.record import warn_of_giants
+from slm.tokenizer.special_tokens import DEFAULT_SPECIAL_TOKENS, ChatTokens, SpecialTokensInText
 from slm.tokenizer.threads import default_num_threads
 from slm.tokenizer.tokenizer import Normalization, Tokenizer, load_tokenizer
-
-DEFAULT_SPECIAL_TOKENS = ("<|endoftext|>",)
-"""The special tokens where nobody names some."""
-
-ChatTokens: TypeAlias = Literal["chatml"]
-"""A known convention for conversations."""
-
-SpecialTokensInText: TypeAlias = Literal["text", "split"]
-"""What the text of a special token in the corpus is: ordinary text, or a place to split at."""
 
 # Below this training takes seconds, and whatever goes wrong does so soon.
 _PREDICTED_BYTES = 1 << 30
@@ -45,7 +37,7 @@ def train_tokenizer(
     special_tokens: Sequence[str] | None = None,
     chat_tokens: ChatTokens | None = None,
     reserved_tokens: int = 0,
-    special_tokens_in_text: SpecialTokensInText = "text",
+    special_tokens_in_text: SpecialTokensInText | None = None,
     min_frequency: int = 0,
     max_token_length: int | None = None,
     max_token_bytes: int | None = None,
@@ -97,6 +89,7 @@ def train_tokenizer(
         reserved_tokens: How many special tokens for later uses follow: `<|reserved_special_token_0|>` and so on.
         special_tokens_in_text: What the text of any special token is in the corpus: `text` like any other, as for
             Hugging Face's `BpeTrainer`, or a place to `split` at, so that nothing is learned from it or across it.
+            None: as in `counts`, or else `text`.
         min_frequency: Fewest occurrences of a pair that is merged; 0 and 1 mean the same.
         max_token_length: Longest token that merging makes, by Hugging Face's rule: fewer bytes than this, and pairs of
             two bytes always. None: no limit.
@@ -153,6 +146,8 @@ def train_tokenizer(
             pattern, digits = like.pattern, like.digits
             prefix_space, normalization = like.prefix_space, like.normalization
     pattern = pattern or "gpt2"
+    if special_tokens_in_text is None:
+        special_tokens_in_text = "split" if counts is not None and Counts.load(counts).kept_out else "text"
     if special_tokens is None:
         special_tokens = DEFAULT_SPECIAL_TOKENS if old is None else ()
     bounds = resolve_bounds(memory_limit, spill_dir, max_spill, out)

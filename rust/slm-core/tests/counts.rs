@@ -35,7 +35,7 @@ fn open(folder: &Path, documents: Documents) -> Corpus {
 }
 
 fn options(num_threads: usize, memory_bytes: usize, part_bytes: u64) -> CountOptions {
-    CountOptions { pretokenizer: Pattern::Gpt2.into(), num_threads, memory_bytes, part_bytes }
+    CountOptions { pretokenizer: Pattern::Gpt2.into(), kept_out: Vec::new(), num_threads, memory_bytes, part_bytes }
 }
 
 fn count(corpus: &Corpus, out: &Path, options: &CountOptions) -> Result<CountedTo> {

@@ -20,7 +20,7 @@ mod _core {
     #[pymodule_export]
     use crate::corpus::Corpus;
     #[pymodule_export]
-    use crate::counts::{count_pretokens, merge_counts, read_counts_manifest};
+    use crate::counts::{all_special_tokens, count_pretokens, merge_counts, read_counts_manifest};
     #[pymodule_export]
     use crate::interruptible::Progress;
     #[pymodule_export]

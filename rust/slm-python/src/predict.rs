@@ -55,7 +55,8 @@ pub fn predict_training(
 /// Predicts what counting will take from a sample of the files, as JSON; None where they cannot be read twice.
 #[pyfunction]
 #[pyo3(signature = (
-    corpus, *, pattern, digits, prefix_space, normalization, num_threads, memory_limit, part_bytes, max_sample_bytes
+    corpus, *, pattern, digits, prefix_space, normalization, kept_out, num_threads, memory_limit, part_bytes,
+    max_sample_bytes
 ))]
 #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
 pub fn predict_counting(
@@ -65,6 +66,7 @@ pub fn predict_counting(
     digits: Option<u64>,
     prefix_space: bool,
     normalization: Option<&str>,
+    kept_out: Vec<String>,
     num_threads: usize,
     memory_limit: u64,
     part_bytes: u64,
@@ -73,7 +75,7 @@ pub fn predict_counting(
     let Some(files) = corpus.files_alone() else { return Ok(None) };
     let pretokenizer = guarded(py, || pretokenizer_of(pattern, digits, prefix_space, normalization))?;
     let memory_bytes = guarded(py, || Bounds::new(memory_limit, PathBuf::new(), None))?.memory_bytes;
-    let options = CountOptions { pretokenizer, num_threads, memory_bytes, part_bytes };
+    let options = CountOptions { pretokenizer, kept_out, num_threads, memory_bytes, part_bytes };
     interruptible(py, None, |callback| {
         let predicted = train::predict_counting(files, &options, max_sample_bytes, callback)?;
         predicted.map(|predicted| predicted.to_json()).transpose()

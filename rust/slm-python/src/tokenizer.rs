@@ -7,7 +7,9 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyList, PyString};
+use slm_core::chat::{ChatTokens, Message};
 use slm_core::encode::Coverage;
+use slm_core::error::Error;
 use slm_core::pretokenize::Normalization;
 use slm_core::token::TokenId;
 use slm_core::tokenizer::SpecialTokens;
@@ -238,6 +240,43 @@ impl Tokenizer {
         self.0.parts().chat_template.as_deref()
     }
 
+    /// The name of the convention for conversations whose template that is, if it is a known one.
+    #[getter]
+    fn chat_tokens(&self) -> Option<&'static str> {
+        self.chat().map(ChatTokens::name)
+    }
+
+    /// The id that ends a message in the known convention, if there is one and the tokenizer has the token.
+    #[getter]
+    fn end_of_message_id(&self) -> Option<TokenId> {
+        let content = self.chat()?.end_of_message();
+        self.0.vocab().special_tokens().iter().find(|special| special.content == content).map(|special| special.id)
+    }
+
+    /// The ids of messages, each a role and what it says, up to where the answer begins if that is asked for; text of special tokens
+    /// in messages is text.
+    #[pyo3(signature = (
+        messages: "list[tuple[str, str]]", asks_for_answer
+    ) -> "numpy.typing.NDArray[numpy.uint32]")]
+    fn encode_chat<'py>(
+        &self,
+        py: Python<'py>,
+        messages: &Bound<'py, PyList>,
+        asks_for_answer: bool,
+    ) -> PyResult<Bound<'py, PyArray1<TokenId>>> {
+        let messages: Vec<(Bound<'py, PyString>, Bound<'py, PyString>)> = messages.extract()?;
+        let mut said = Vec::with_capacity(messages.len());
+        for (i, (role, content)) in messages.iter().enumerate() {
+            let role = utf8(role, || format!("the role of message {i}"))?;
+            said.push(Message { role, content: utf8(content, || format!("message {i}"))? });
+        }
+        let ids = interruptible(py, None, |_| match self.chat() {
+            Some(chat) => chat.encode(&self.0, &said, asks_for_answer),
+            None => Err(Error::Config("the tokenizer has no chat template that is known".to_owned())),
+        })?;
+        Ok(ids.into_pyarray(py))
+    }
+
     /// The content of `training.json`, if there is one.
     #[getter]
     fn training(&self) -> Option<&str> {
@@ -247,4 +286,10 @@ impl Tokenizer {
 
 fn special_tokens(parse_special: bool) -> SpecialTokens {
     if parse_special { SpecialTokens::Parsed } else { SpecialTokens::AsText }
+}
+
+impl Tokenizer {
+    fn chat(&self) -> Option<ChatTokens> {
+        ChatTokens::of_template(self.0.parts().chat_template.as_deref()?)
+    }
 }

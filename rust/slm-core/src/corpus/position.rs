@@ -100,6 +100,7 @@ impl Place {
         batch.spans.retain(|span| span.end > cut);
         for span in &mut batch.spans {
             span.begins_document &= span.start >= cut;
+            span.follows_special_token &= span.start >= cut;
             (span.start, span.end) = (span.start.max(cut) - cut, span.end - cut);
         }
         let mark = self.mark.clone();

@@ -6,7 +6,7 @@
 use crate::corpus::{ReadSummary, Skipped};
 use crate::count::runs::{Entries, Run};
 use crate::count::sorted::SortedCounts;
-use crate::count::{CountSummary, Counted, Giants, PretokenCounts};
+use crate::count::{CountOptions, CountSummary, Counted, Giants, PretokenCounts};
 use crate::error::{Error, Result};
 use crate::io::blocks::{Blocks, Unpacker};
 use crate::io::checksum::{hex, of_file};
@@ -47,6 +47,9 @@ pub struct Manifest {
     pub pretokenizer: Value,
     /// The Unicode version of the character classes in it.
     pub unicode_version: String,
+    /// Special tokens that were kept out of the text, in ascending order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_out: Vec<String>,
     /// The counts in figures.
     pub counts: CountsRecord,
     /// What was counted: one corpus, or all that were added up, in the order of their fingerprints.
@@ -111,6 +114,10 @@ pub struct FileRecord {
 }
 
 impl Manifest {
+    pub(super) fn splitting(&self) -> SplittingRecord {
+        SplittingRecord { pretokenizer: self.pretokenizer.clone(), kept_out: self.kept_out.clone() }
+    }
+
     /// The content of `manifest.json`.
     ///
     /// # Errors
@@ -131,9 +138,36 @@ impl CorpusRecord {
     }
 }
 
-/// How a pretokenizer is written in a manifest: its settings, without those that are not set.
-pub(super) fn pretokenizer_record(pretokenizer: &Pretokenizer) -> Value {
-    json!(pretokenizer.settings())
+/// How text became pretokens, as a manifest has it.
+pub(super) struct SplittingRecord {
+    /// The pretokenizer's settings, without those that are not set.
+    pretokenizer: Value,
+    kept_out: Vec<String>,
+}
+
+impl SplittingRecord {
+    pub fn new(options: &CountOptions) -> Self {
+        let kept_out = kept_out_record(&options.kept_out);
+        Self { pretokenizer: json!(options.pretokenizer.settings()), kept_out }
+    }
+}
+
+/// Special tokens that are kept out as they are written: their order and repeats make no difference.
+pub(crate) fn kept_out_record(special_tokens: &[String]) -> Vec<String> {
+    let mut sorted = special_tokens.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}
+
+/// For messages.
+pub(crate) fn kept_out_in_words(special_tokens: &[String]) -> String {
+    let named: Vec<String> = special_tokens.iter().map(|token| format!("`{token}`")).collect();
+    match &named[..] {
+        [] => "no special tokens kept out of the text".to_owned(),
+        [one] => format!("the special token {one} kept out of the text"),
+        _ => format!("the special tokens {} kept out of the text", named.join(", ")),
+    }
 }
 
 /// A finished counts directory.
@@ -294,7 +328,7 @@ impl CountsArtifact {
 pub(super) fn finish(
     directory: &Path,
     sorted: &SortedCounts<'_>,
-    pretokenizer: Value,
+    splitting: SplittingRecord,
     mut corpora: Vec<CorpusRecord>,
     check: impl FnMut(u64) -> Result<()>,
 ) -> Result<CountsArtifact> {
@@ -309,8 +343,9 @@ pub(super) fn finish(
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
-        pretokenizer,
+        pretokenizer: splitting.pretokenizer,
         unicode_version: UNICODE_VERSION.into(),
+        kept_out: splitting.kept_out,
         counts: CountsRecord {
             pretokens,
             unique_pretokens,

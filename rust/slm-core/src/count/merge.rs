@@ -1,5 +1,6 @@
 //! Runs to one file of counts, whose bytes depend on the counts alone.
 
+use crate::count::AddingUp;
 use crate::count::runs::{Run, RunWriter};
 use crate::count::sorted::{STOP_INTERVAL, SortedCounts, SortedWriter, add_up, check_at_times};
 use crate::error::Result;
@@ -7,7 +8,6 @@ use crate::io::blocks::Packing;
 use crate::io::spill::Spill;
 use crate::progress::Stop;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs that are read at once: systems allow a process a thousand open files or fewer.
 const MAX_TOGETHER: usize = 200;
@@ -19,8 +19,7 @@ pub(super) struct Merging<'a> {
     /// Where sums of some of the runs go, if there are too many for one pass.
     pub scratch: &'a Spill,
     pub stop: &'a Stop,
-    /// Counts the pretokens that are written in the last pass.
-    pub written: &'a AtomicU64,
+    pub adding: &'a AddingUp,
 }
 
 impl Merging<'_> {
@@ -39,15 +38,7 @@ impl Merging<'_> {
             let mut writer = SortedWriter::new(target, Packing::Plain, self.stop)?;
             writer.push_note(note)?;
             let all: Vec<_> = runs.iter().map(|(run, _)| run.clone()).collect();
-            let mut since = 0;
-            add_up(&all, |pretoken, count| {
-                since += 1;
-                if since == STOP_INTERVAL {
-                    self.written.fetch_add(std::mem::take(&mut since), Ordering::Relaxed);
-                }
-                writer.push(pretoken, count)
-            })?;
-            self.written.fetch_add(since, Ordering::Relaxed);
+            add_up(&all, self.adding, |pretoken, count| writer.push(pretoken, count))?;
             self.remove_sums(runs)?;
             return writer.finish();
         }
@@ -68,7 +59,7 @@ impl Merging<'_> {
         let runs: Vec<_> = runs.iter().map(|(run, _)| run.clone()).collect();
         let mut writer = RunWriter::create(self.scratch, Packing::Zstd)?;
         let mut left = STOP_INTERVAL;
-        add_up(&runs, |pretoken, count| {
+        add_up(&runs, self.adding, |pretoken, count| {
             check_at_times(&mut left, self.stop)?;
             writer.push(pretoken, count)
         })?;

@@ -9,6 +9,7 @@
 //! Counts are also an artifact: [`artifact`] (what is on disk), [`parts`] (counting into a directory, so that a kill costs
 //! little), [`journal`] and [`directory`] (what is there of it), [`merge`] (runs to that artifact), [`total`] (adding artifacts up).
 
+mod adding_up;
 mod artifact;
 mod bounds;
 mod directory;
@@ -23,7 +24,9 @@ mod sorted;
 mod table;
 mod total;
 
+pub use adding_up::AddingUp;
 pub use artifact::{CorpusRecord, CountsArtifact, CountsRecord, FileRecord, Manifest};
+pub(crate) use artifact::{kept_out_in_words, kept_out_record};
 pub use bounds::Bounds;
 pub use distinct::AllDistinct;
 pub use giants::Giants;
@@ -57,6 +60,8 @@ pub struct CountProgress {
     pub distinct: AllDistinct,
     /// Their number, once everything is counted.
     pub unique_pretokens: AtomicU64,
+    /// How far what was spilled is added up, which follows.
+    pub adding: AddingUp,
 }
 
 /// The pretokens of a corpus in figures.
@@ -146,7 +151,9 @@ pub fn count<'a>(
     let counted = match (within, runs) {
         (Some((memory_bytes, spill)), Some(runs)) if !runs.is_empty() || allocated_bytes > memory_bytes / 2 => {
             spill_all(tables, &runs, stop)?;
-            Counted::Sorted(Box::new(SortedCounts::of_runs(runs.into_runs(), memory_bytes / 2, spill, stop)?))
+            let adding = &progress.adding;
+            adding.begin(Some(runs.num_pretokens()));
+            Counted::Sorted(Box::new(SortedCounts::of_runs(runs.into_runs(), memory_bytes / 2, spill, stop, adding)?))
         }
         _ => Counted::Table(add_up(tables, stop)?),
     };

@@ -15,19 +15,22 @@ use crate::count::{CountProgress, Worker, max_pretoken_bytes};
 use crate::error::{Error, Result};
 use crate::io::spill::Spill;
 use crate::pretokenize::Pretokenizer;
-use crate::progress::{Callback, Progress, Stop, supervise};
+use crate::progress::{Callback, Stop, supervise};
+use crate::special_tokens::SpecialTokenFinder;
 use crossbeam_channel::{Sender, bounded};
 use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-/// How to count into a directory. The result depends on the pattern alone.
+/// How to count into a directory. The result depends on the pretokenizer and the special tokens alone.
 #[derive(Clone, Debug)]
 pub struct CountOptions {
     /// How pretokens are cut.
     pub pretokenizer: Pretokenizer,
+    /// Special tokens that are kept out of the text, in any order: nothing is counted of them or across them.
+    pub kept_out: Vec<String>,
     /// Threads that count; one more reads.
     pub num_threads: usize,
     /// Bytes of memory for tables. Reading and each thread take some MiB besides.
@@ -67,23 +70,25 @@ pub fn count_to(
         let name = if options.num_threads == 0 { "num_threads" } else { "part_bytes" };
         return Err(Error::Config(format!("`{name}` is 0, it must be at least 1")));
     }
+    let finder = SpecialTokenFinder::new(&options.kept_out)?;
     let owned = OwnedDirectory::claim(directory)?;
     let total_bytes = source.total_bytes();
-    let sources = Sources::new(&source, &options.pretokenizer.identity());
+    let mut settings = options.pretokenizer.identity();
+    let kept_out = artifact::kept_out_record(&options.kept_out);
+    if !kept_out.is_empty() {
+        settings = format!("{settings} {kept_out:?}");
+    }
+    let sources = Sources::new(&source, &settings);
     let progress = CountProgress::default();
-    let written = AtomicU64::new(0);
-    let snapshot = || match written.load(Ordering::Relaxed) {
-        0 => progress.snapshot(total_bytes),
-        done => Progress { phase: "add up", unit: "pretokens", done, total: 0, counters: Vec::new() },
-    };
+    let snapshot = || progress.snapshot(total_bytes);
     supervise(callback, snapshot, |stop| {
         let counting = Counting {
             owned: &owned,
             options,
+            finder: finder.as_ref(),
             sources: sources.as_ref(),
             stop,
             progress: &progress,
-            written: &written,
         };
         counting.run(source)
     })
@@ -92,10 +97,11 @@ pub fn count_to(
 struct Counting<'a> {
     owned: &'a OwnedDirectory,
     options: &'a CountOptions,
+    /// What finds the special tokens that are kept out, if there are some.
+    finder: Option<&'a SpecialTokenFinder>,
     sources: Option<&'a Sources<'a>>,
     stop: &'a Stop,
     progress: &'a CountProgress,
-    written: &'a AtomicU64,
 }
 
 impl Counting<'_> {
@@ -111,6 +117,7 @@ impl Counting<'_> {
         };
         let mut resumed_parts = journal.num_parts;
         self.owned.sweep(&self.kept(&journal))?;
+        let mut num_pretokens = 0;
         while journal.read.is_none() {
             let again = if let Source::Files(corpus) = &source { Some(Source::Files(corpus)) } else { None };
             let mut place = Place::before(&journal.position);
@@ -126,9 +133,11 @@ impl Counting<'_> {
                 // What the part had so far; the journal knows nothing of it.
                 self.owned.sweep(&self.kept(&journal))?;
             }
-            outcome?;
+            num_pretokens = outcome?;
             break;
         }
+        // The journal does not say how many pretokens the runs of earlier parts have.
+        self.progress.adding.begin(Some(num_pretokens).filter(|_| resumed_parts == 0));
         let artifact = self.add_up(&journal)?;
         let counted_bytes = self.progress.text_bytes.load(Ordering::Relaxed);
         Ok(CountedTo { artifact, counted_bytes, resumed_parts, started_over })
@@ -156,8 +165,8 @@ impl Counting<'_> {
         Ok(CountedTo { artifact, counted_bytes: 0, resumed_parts: 0, started_over: None })
     }
 
-    /// Counts what is left, and says in the journal that all is read.
-    fn count_parts(&self, source: Source<'_>, journal: &mut Journal, place: &mut Place) -> Result<()> {
+    /// Counts what is left, and says in the journal that all is read; gives how many pretokens the new runs have.
+    fn count_parts(&self, source: Source<'_>, journal: &mut Journal, place: &mut Place) -> Result<u64> {
         let Self { options, stop, progress, .. } = *self;
         let spill = Spill::kept(self.owned.path(), journal.next_number());
         let runs = Runs::new(&spill);
@@ -170,6 +179,10 @@ impl Counting<'_> {
             anchor_bytes: options.part_bytes.min(MAX_ANCHOR_BYTES),
         };
         progress.bytes_read.fetch_add(from.bytes_read, Ordering::Relaxed);
+        let source = match self.finder {
+            None => source,
+            Some(finder) => Source::SplitAt { special_tokens: finder.clone(), source: Box::new(source) },
+        };
         thread::scope(|scope| {
             let mut open: Option<Part<'_>> = None;
             let read = read_batches_from(source, &options.pretokenizer, reading, stop, &mut |batch, anchor| {
@@ -192,7 +205,8 @@ impl Counting<'_> {
             finished?;
             place.finish()?;
             journal.read = Some(read);
-            self.keep(journal, &runs, place)
+            self.keep(journal, &runs, place)?;
+            Ok(runs.num_pretokens())
         })
     }
 
@@ -207,13 +221,13 @@ impl Counting<'_> {
         let directory = self.owned.path();
         let scratch = Spill::new(directory, None);
         let target = Spill::kept(directory, journal.next_number());
-        let (stop, written) = (self.stop, self.written);
-        let merging = Merging { memory_bytes: self.options.memory_bytes / 2, scratch: &scratch, stop, written };
+        let (stop, adding) = (self.stop, &self.progress.adding);
+        let merging = Merging { memory_bytes: self.options.memory_bytes / 2, scratch: &scratch, stop, adding };
         let sorted = merging.write(&journal.runs(directory), NOTE, &target)?;
         let sources = self.sources.map(Sources::fingerprint).transpose()?;
         let corpora = journal.read.iter().map(|read| CorpusRecord::new(read, sources.clone())).collect();
-        let pretokenizer = artifact::pretokenizer_record(&self.options.pretokenizer);
-        let artifact = artifact::finish(directory, &sorted, pretokenizer, corpora, |_| stop.check())?;
+        let splitting = artifact::SplittingRecord::new(self.options);
+        let artifact = artifact::finish(directory, &sorted, splitting, corpora, |_| stop.check())?;
         drop(scratch);
         self.owned.sweep(&[artifact::COUNTS_FILE.to_owned()].into())?;
         Ok(artifact)

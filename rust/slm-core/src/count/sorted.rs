@@ -1,12 +1,13 @@
 //! Many sorted runs to one, in which each pretoken stands once, and how that one is read by several threads.
 
 use crate::count::runs::{Entries, Run, RunWriter};
-use crate::count::{CountSummary, PretokenCounts};
+use crate::count::{AddingUp, CountSummary, PretokenCounts};
 use crate::error::Result;
 use crate::io::blocks::{Blocks, Packing, Unpacker, scan_blocks};
 use crate::io::spill::Spill;
 use crate::progress::Stop;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Pretokens between two looks at the stop flag.
@@ -30,7 +31,13 @@ impl<'a> SortedCounts<'a> {
     }
 
     /// Adds up runs while at most about `memory_bytes` are used to read them.
-    pub(super) fn of_runs(runs: Vec<Run>, memory_bytes: usize, spill: &'a Spill, stop: &Stop) -> Result<Self> {
+    pub(super) fn of_runs(
+        runs: Vec<Run>,
+        memory_bytes: usize,
+        spill: &'a Spill,
+        stop: &Stop,
+        adding: &AddingUp,
+    ) -> Result<Self> {
         let mut runs = VecDeque::from(runs);
         loop {
             // The front of the queue that can be read at once, two at least.
@@ -43,7 +50,7 @@ impl<'a> SortedCounts<'a> {
             let together = together.count().max(2);
             if together >= runs.len() {
                 let mut writer = SortedWriter::new(spill, Packing::Zstd, stop)?;
-                add_up(runs.make_contiguous(), |pretoken, count| writer.push(pretoken, count))?;
+                add_up(runs.make_contiguous(), adding, |pretoken, count| writer.push(pretoken, count))?;
                 for run in runs {
                     spill.remove(&run.path, run.bytes)?;
                 }
@@ -52,7 +59,7 @@ impl<'a> SortedCounts<'a> {
             let some: Vec<Run> = runs.drain(..together).collect();
             let mut writer = RunWriter::create(spill, Packing::Zstd)?;
             let mut left = STOP_INTERVAL;
-            add_up(&some, |pretoken, count| {
+            add_up(&some, adding, |pretoken, count| {
                 check_at_times(&mut left, stop)?;
                 writer.push(pretoken, count)
             })?;
@@ -187,7 +194,7 @@ impl Cursor {
 }
 
 /// Calls `emit` with each pretoken of the runs once, in ascending order.
-pub(super) fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+pub(super) fn add_up(runs: &[Run], adding: &AddingUp, mut emit: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
     let mut unpacker = Unpacker::default();
     let mut heap = Vec::with_capacity(runs.len());
     for run in runs {
@@ -197,6 +204,7 @@ pub(super) fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()
         sift_down(&mut heap, at);
     }
     let mut pretoken = Vec::new();
+    let mut num_read = 0;
     while let Some(first) = heap.first_mut() {
         pretoken.clear();
         pretoken.extend_from_slice(first.entries.pretoken());
@@ -205,13 +213,18 @@ pub(super) fn add_up(runs: &[Run], mut emit: impl FnMut(&[u8], u64) -> Result<()
             && first.entries.pretoken() == pretoken
         {
             count += first.entries.count();
+            num_read += 1;
             if !first.advance(&mut unpacker)? {
                 heap.swap_remove(0);
             }
             sift_down(&mut heap, 0);
         }
         emit(&pretoken, count)?;
+        if num_read >= STOP_INTERVAL {
+            adding.note(std::mem::take(&mut num_read));
+        }
     }
+    adding.note(num_read);
     Ok(())
 }
 
@@ -236,24 +249,33 @@ fn sift_down(heap: &mut [Box<Cursor>], mut at: usize) {
 pub(super) struct Runs<'a> {
     spill: &'a Spill,
     done: Mutex<Vec<Run>>,
+    num_pretokens: AtomicU64,
 }
 
 impl<'a> Runs<'a> {
     pub fn new(spill: &'a Spill) -> Self {
-        Self { spill, done: Mutex::default() }
+        Self { spill, done: Mutex::default(), num_pretokens: AtomicU64::new(0) }
     }
 
     /// Spills a table; its most frequent pretokens stay in it if `keep_frequent`.
     pub fn spill(&self, counts: &mut PretokenCounts, keep_frequent: bool, stop: &Stop) -> Result<()> {
         let mut writer = RunWriter::create(self.spill, Packing::Zstd)?;
         let mut left = STOP_INTERVAL;
+        let mut num_pretokens = 0;
         counts.take_sorted(keep_frequent, stop, |pretoken, count| {
             check_at_times(&mut left, stop)?;
+            num_pretokens += 1;
             writer.push(pretoken, count)
         })?;
+        self.num_pretokens.fetch_add(num_pretokens, Ordering::Relaxed);
         let run = writer.finish()?;
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         Ok(())
+    }
+
+    /// Pretokens in all runs that were ever made.
+    pub fn num_pretokens(&self) -> u64 {
+        self.num_pretokens.load(Ordering::Relaxed)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -317,7 +339,13 @@ mod tests {
                 runs.spill(&mut table, false, &Stop::default()).unwrap();
                 assert!(table.is_empty());
             }
-            let sorted = SortedCounts::of_runs(runs.into_runs(), memory_bytes, &spill, &Stop::default()).unwrap();
+            let adding = AddingUp::default();
+            adding.begin(Some(runs.num_pretokens()));
+            let sorted =
+                SortedCounts::of_runs(runs.into_runs(), memory_bytes, &spill, &Stop::default(), &adding).unwrap();
+            let told = adding.snapshot().unwrap();
+            // Where not all can be read at once some are read again, and the number of all is not known.
+            assert!(told.done == 7 * 3000 && told.total == told.done || memory_bytes < 1 << 20, "{told:?}");
             assert_eq!(sorted.summary(), CountSummary::new(&whole, &Stop::default()).unwrap());
             assert_eq!(scanned(&sorted, 1), expected);
             assert_eq!(scanned(&sorted, 3), expected);

@@ -1,6 +1,7 @@
 //! Adding counts up: those of many machines become those of all their text.
 
-use crate::count::artifact::{self, CountsArtifact, MANIFEST_FILE, NOTE};
+use crate::count::AddingUp;
+use crate::count::artifact::{self, CountsArtifact, MANIFEST_FILE, NOTE, kept_out_in_words};
 use crate::count::directory::OwnedDirectory;
 use crate::count::merge::Merging;
 use crate::error::{Error, Result};
@@ -30,6 +31,15 @@ pub fn merge_counts(
     let artifacts: Vec<_> = inputs.iter().map(|path| CountsArtifact::open(path)).collect::<Result<_>>()?;
     for (path, artifact) in inputs.iter().zip(&artifacts) {
         let (one, other) = (artifacts[0].manifest(), artifact.manifest());
+        if one.kept_out != other.kept_out {
+            return Err(Error::Config(format!(
+                "`{}` was counted with {}, `{}` with {}: such counts do not add up\n\nhint: count all parts with the same settings",
+                first.display(),
+                kept_out_in_words(&one.kept_out),
+                path.display(),
+                kept_out_in_words(&other.kept_out)
+            )));
+        }
         if (&one.pretokenizer, &one.unicode_version) != (&other.pretokenizer, &other.unicode_version) {
             return Err(Error::Config(format!(
                 "`{}` was split by {} of Unicode {}, `{}` by {} of Unicode {}: such counts do not add up\n\nhint: count all parts with the \
@@ -51,17 +61,15 @@ pub fn merge_counts(
         )));
     }
     let total_bytes = artifacts.iter().map(|artifact| artifact.manifest().file.bytes).sum();
-    let (verified, written) = (AtomicU64::new(0), AtomicU64::new(0));
-    let snapshot = || match written.load(Ordering::Relaxed) {
-        0 => Progress {
-            phase: "verify",
-            unit: "bytes",
-            done: verified.load(Ordering::Relaxed),
-            total: total_bytes,
-            counters: Vec::new(),
-        },
-        done => Progress { phase: "add up", unit: "pretokens", done, total: 0, counters: Vec::new() },
+    let (verified, adding) = (AtomicU64::new(0), AddingUp::default());
+    let verifying = || Progress {
+        phase: "verify",
+        unit: "bytes",
+        done: verified.load(Ordering::Relaxed),
+        total: total_bytes,
+        counters: Vec::new(),
     };
+    let snapshot = || adding.snapshot().unwrap_or_else(verifying);
     supervise(callback, snapshot, |stop| {
         owned.sweep(&HashSet::new())?;
         for artifact in &artifacts {
@@ -70,13 +78,14 @@ pub fn merge_counts(
                 stop.check()
             })?;
         }
+        adding.begin(Some(artifacts.iter().map(|artifact| artifact.summary().unique_pretokens).sum()));
         let merged = || {
             let (scratch, target) = (Spill::new(out, None), Spill::kept(out, 0));
-            let merging = Merging { memory_bytes, scratch: &scratch, stop, written: &written };
+            let merging = Merging { memory_bytes, scratch: &scratch, stop, adding: &adding };
             let runs: Vec<_> = artifacts.iter().map(CountsArtifact::run).collect();
             let sorted = merging.write(&runs, NOTE, &target)?;
             let corpora = artifacts.iter().flat_map(|artifact| artifact.manifest().corpora.clone()).collect();
-            artifact::finish(out, &sorted, artifacts[0].manifest().pretokenizer.clone(), corpora, |_| stop.check())
+            artifact::finish(out, &sorted, artifacts[0].manifest().splitting(), corpora, |_| stop.check())
         };
         let merged = merged();
         if merged.is_err() {

@@ -1,6 +1,6 @@
 //! Training on counts that are an artifact, without the corpus.
 
-use crate::count::CountsArtifact;
+use crate::count::{CountsArtifact, kept_out_in_words, kept_out_record};
 use crate::error::{Error, Result};
 use crate::io::memory::PeakMemory;
 use crate::io::spill::Spill;
@@ -14,7 +14,7 @@ use std::time::Instant;
 /// The phases are `load`, in bytes of the file, and `merge`, in merges.
 ///
 /// # Errors
-/// [`Error::Config`] where the counts were split by another pattern than `options` have, and as [`train`](super::train);
+/// [`Error::Config`] where the counts were split in another way than `options` have it, and as [`train`](super::train);
 /// [`Error::Data`] for damaged counts; [`Error::Io`]; [`Error::Interrupted`] when `callback` breaks off.
 pub fn train_on_artifact(
     artifact: &CountsArtifact,
@@ -29,13 +29,7 @@ pub fn train_on_artifact(
             options.pretokenizer.identity()
         )));
     }
-    if options.special_tokens_in_text == SpecialTokensInText::Split {
-        return Err(Error::Config(
-            "`special_tokens_in_text` is `split`, which counts cannot make up for: the text of special tokens is counted in them\n\nhint: \
-             train on the corpus, or set `special_tokens_in_text` to `text`"
-                .to_owned(),
-        ));
-    }
+    check_special_tokens(artifact, options)?;
     let loaded = AtomicU64::new(0);
     let total = artifact.manifest().file.bytes;
     let merged = MergeProgress::default();
@@ -76,4 +70,25 @@ pub fn train_on_artifact(
             merge_seconds: start.elapsed().as_secs_f64(),
         })
     })
+}
+
+/// What special tokens in the text are was settled when it was counted.
+fn check_special_tokens(artifact: &CountsArtifact, options: &TrainOptions) -> Result<()> {
+    let counted = &artifact.manifest().kept_out;
+    let wanted = kept_out_record(&options.kept_out());
+    if *counted == wanted {
+        return Ok(());
+    }
+    let hint = match (counted.is_empty(), options.special_tokens_in_text) {
+        (true, _) => "set `special_tokens_in_text` to `text`, or count again with `special_tokens_in_text: split`",
+        (false, SpecialTokensInText::Text) => "set `special_tokens_in_text` to `split`, or count again without it",
+        (false, SpecialTokensInText::Split) => {
+            "give the special tokens, `chat_tokens` and `reserved_tokens` of the tokenizer when counting too"
+        }
+    };
+    Err(Error::Config(format!(
+        "the counts were made with {}, training is to be with {}\n\nhint: {hint}",
+        kept_out_in_words(counted),
+        kept_out_in_words(&wanted)
+    )))
 }

@@ -144,21 +144,25 @@ impl TrainOptions {
         all
     }
 
+    /// The special tokens at which documents are split: all there will be, or none.
+    pub fn kept_out(&self) -> Vec<String> {
+        match self.special_tokens_in_text {
+            SpecialTokensInText::Text => Vec::new(),
+            SpecialTokensInText::Split => {
+                let old = self.extend.iter().flat_map(|old| old.vocab().special_tokens());
+                let mut special_tokens = self.all_special_tokens();
+                special_tokens.extend(old.map(|special| special.content.clone()));
+                special_tokens
+            }
+        }
+    }
+
     /// Keeps special tokens, those of the tokenizer to go on from too, out of documents where the options say so.
     ///
     /// # Errors
     /// [`Error::Config`] for a special token that cannot be.
     pub fn prepare<'a>(&self, source: Source<'a>) -> Result<Source<'a>> {
-        let finder = match self.special_tokens_in_text {
-            SpecialTokensInText::Text => None,
-            SpecialTokensInText::Split => {
-                let old = self.extend.iter().flat_map(|old| old.vocab().special_tokens());
-                let mut special_tokens = self.all_special_tokens();
-                special_tokens.extend(old.map(|special| special.content.clone()));
-                SpecialTokenFinder::new(&special_tokens)?
-            }
-        };
-        Ok(match finder {
+        Ok(match SpecialTokenFinder::new(&self.kept_out())? {
             None => source,
             Some(special_tokens) => Source::SplitAt { special_tokens, source: Box::new(source) },
         })
@@ -201,9 +205,9 @@ pub struct Trained {
 
 /// Learns a vocabulary from documents.
 ///
-/// The phases are `count`, in bytes of the corpus, with `text_bytes` and `unique_pretokens` (about, until all are counted), and
-/// `merge`, in merges, with `merge_count`: how often the last merged pair occurred. Both say `spilled_bytes`, and `memory_bytes`:
-/// the anonymous memory of the process.
+/// The phases are `count`, in bytes of the corpus, with `text_bytes` and `unique_pretokens` (about, until all are counted), then,
+/// where counts were spilled, `add up`, in pretokens of the spilled runs, and `merge`, in merges, with `merge_count`: how often the
+/// last merged pair occurred, and `pass`, from 1. All say `spilled_bytes`, and `memory_bytes`: the anonymous memory of the process.
 ///
 /// # Errors
 /// Those of [`crate::corpus::read_batches`]; [`Error::Config`] where `vocab_size` is smaller than special tokens and alphabet,
@@ -298,6 +302,8 @@ struct MergeProgress {
     max_merges: AtomicU64,
     /// How often the pair of the last merge occurred.
     last_count: AtomicU64,
+    /// The pass over all pretokens that is under way; 0 where all are learned from at once.
+    pass: AtomicU64,
 }
 
 impl MergeProgress {
@@ -308,7 +314,8 @@ impl MergeProgress {
     fn snapshot(&self) -> Option<Progress> {
         let total = self.max_merges.load(Ordering::Relaxed);
         let done = self.merges.load(Ordering::Relaxed);
-        let counters = vec![("merge_count", self.last_count.load(Ordering::Relaxed))];
+        let mut counters = vec![("merge_count", self.last_count.load(Ordering::Relaxed))];
+        counters.extend(Some(("pass", self.pass.load(Ordering::Relaxed))).filter(|(_, pass)| *pass > 0));
         (total > 0).then_some(Progress { phase: "merge", unit: "merges", done, total, counters })
     }
 }
@@ -322,6 +329,9 @@ impl CountProgress {
         };
         let counters =
             vec![("text_bytes", self.text_bytes.load(Ordering::Relaxed)), ("unique_pretokens", unique_pretokens)];
+        if let Some(adding) = self.adding.snapshot() {
+            return Progress { counters, ..adding };
+        }
         Progress { phase: "count", unit: "bytes", done, total, counters }
     }
 }

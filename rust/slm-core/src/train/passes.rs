@@ -53,6 +53,7 @@ pub(super) fn learn_in_passes<'a>(
     let mut max_bytes = MAX_PIECES_BYTES;
     while tokens.vocab.len() < options.vocab_size && bound > floor {
         num_passes += 1;
+        learning.progress.pass.store(num_passes, Ordering::Relaxed);
         release_freed();
         let pass = Pass { byte_lengths: tokens.lengths(), width: width_of(options.vocab_size), learning };
         let sketch = pass.count_pairs(&mut pool, tokens, Sketch::new(memory.sketch_bytes(), bound))?;

@@ -2,6 +2,7 @@
 
 use crate::count::PretokenCounts;
 use crate::error::Result;
+use crate::io::blocks::{HEADER_BYTES, Packing, Sealer};
 use crate::progress::Stop;
 
 /// The sample grows by this factor from one point of the curve to the next.
@@ -9,6 +10,9 @@ const CURVE_STEP: f64 = 4.0;
 
 /// How much of a fall of the exponent from one step to the next is taken to go on.
 const FALL_KEPT: f64 = 0.5;
+
+/// About as much as a block of a run has.
+const BLOCK_BYTES: usize = 32 << 10;
 
 /// Text between two points of the curve.
 const POINT_BYTES: u64 = 64 << 10;
@@ -76,8 +80,10 @@ pub(super) struct Growth {
     falls: [f64; 2],
     /// Bytes that a pretoken takes in a table.
     pub table_bytes: f64,
-    /// Bytes that a pretoken takes in a sorted run.
+    /// Bytes that a pretoken takes in a sorted run that is kept.
     pub run_bytes: f64,
+    /// Bytes that it takes in one that is removed again, which is packed.
+    pub packed_bytes: f64,
 }
 
 impl Growth {
@@ -90,7 +96,7 @@ impl Growth {
         };
         let exponents = [exponent(unique, middle.0), exponent(unique_bytes, middle.1)];
         let before = [exponent(middle.0, first.0), exponent(middle.1, first.1)];
-        let (table_bytes, run_bytes) = bytes_of_pretoken(curve.counts, stop)?;
+        let [table_bytes, run_bytes, packed_bytes] = bytes_of_pretoken(curve.counts, stop)?;
         Ok(Self {
             text_bytes,
             unique: [unique, unique_bytes],
@@ -98,6 +104,7 @@ impl Growth {
             falls: [0, 1].map(|i| (before[i] - exponents[i]).max(0.0)),
             table_bytes,
             run_bytes,
+            packed_bytes,
         })
     }
 
@@ -130,22 +137,34 @@ impl Growth {
     }
 }
 
-/// Bytes that a pretoken of the sample takes in a table, and in a sorted run where neighbours share their beginning.
-fn bytes_of_pretoken(mut counts: PretokenCounts, stop: &Stop) -> Result<(f64, f64)> {
+/// Bytes that a pretoken of the sample takes in a table, in a sorted run where neighbours share their beginning, and in one that
+/// is packed.
+fn bytes_of_pretoken(mut counts: PretokenCounts, stop: &Stop) -> Result<[f64; 3]> {
     let num = as_f64(counts.len().max(1) as u64);
-    let (mut table_bytes, mut run_bytes) = (0.0, 0);
+    let (mut table_bytes, mut run_bytes, mut packed_bytes) = (0.0, 0, 0);
+    let mut sealer = Sealer::new(Packing::Zstd);
+    let mut block = vec![0; HEADER_BYTES];
     let mut previous: Vec<u8> = Vec::new();
-    counts.take_sorted(false, stop, |pretoken, _| {
+    counts.take_sorted(false, stop, |pretoken, count| {
         let is_long = pretoken.len() > 15;
         table_bytes += if is_long { LONG_BYTES + 1.5 * as_f64(pretoken.len() as u64) } else { SHORT_BYTES };
         let shared = previous.iter().zip(pretoken).take_while(|(one, other)| one == other).count();
         // Two lengths and the count, of which most are one byte.
-        run_bytes += pretoken.len() - shared + 3;
+        let number = |number: u64| u8::try_from(number).unwrap_or(u8::MAX);
+        block.extend_from_slice(&[number(shared as u64), number((pretoken.len() - shared) as u64), number(count)]);
+        block.extend_from_slice(&pretoken[shared..]);
         previous.truncate(shared);
         previous.extend_from_slice(&pretoken[shared..]);
+        if block.len() >= BLOCK_BYTES {
+            run_bytes += block.len() as u64;
+            packed_bytes += sealer.seal(&mut block, 0)?.len() as u64;
+            block.truncate(HEADER_BYTES);
+        }
         Ok(())
     })?;
-    Ok((table_bytes / num, as_f64(run_bytes as u64) / num))
+    run_bytes += block.len() as u64;
+    packed_bytes += sealer.seal(&mut block, 0)?.len() as u64;
+    Ok([table_bytes, as_f64(run_bytes), as_f64(packed_bytes)].map(|bytes| bytes / num))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "estimates")]

@@ -17,7 +17,7 @@ use crate::pretokenize::Pretokenizer;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crate::special_tokens::SpecialTokenFinder;
 use crate::train::memory::Memory;
-use crate::train::{SpecialTokensInText, TrainOptions, check};
+use crate::train::{TrainOptions, check};
 use growth::{Curve, Growth, Of, as_f64};
 use serde::Serialize;
 use space::Counting;
@@ -76,10 +76,7 @@ pub fn predict(
     callback: &mut Callback<'_>,
 ) -> Result<Option<Prediction>> {
     check(options)?;
-    let special_tokens = match options.special_tokens_in_text {
-        SpecialTokensInText::Text => None,
-        SpecialTokensInText::Split => SpecialTokenFinder::new(&options.all_special_tokens())?,
-    };
+    let special_tokens = SpecialTokenFinder::new(&options.kept_out())?;
     let splitting = (&options.pretokenizer, special_tokens.as_ref());
     let Some(sample) = take(corpus, splitting, max_sample_bytes, callback)? else { return Ok(None) };
     let memory_bytes = options.bounds.as_ref().map_or(usize::MAX, |bounds| bounds.memory_bytes);
@@ -106,9 +103,9 @@ pub fn predict_counting(
     max_sample_bytes: u64,
     callback: &mut Callback<'_>,
 ) -> Result<Option<Prediction>> {
-    let Some(sample) = take(corpus, (&options.pretokenizer, None), max_sample_bytes, callback)? else {
-        return Ok(None);
-    };
+    let special_tokens = SpecialTokenFinder::new(&options.kept_out)?;
+    let splitting = (&options.pretokenizer, special_tokens.as_ref());
+    let Some(sample) = take(corpus, splitting, max_sample_bytes, callback)? else { return Ok(None) };
     let growth = &sample.growth;
     let counting = Counting::in_parts(growth, sample.times, options);
     Ok(Some(Prediction {

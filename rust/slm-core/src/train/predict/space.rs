@@ -43,7 +43,11 @@ impl Counting {
         } else {
             threads * spilled(growth, times / threads, of_thread, per_table)
         };
-        Self { memory_bytes: tables + threads * THREAD_BYTES, added, ..Self::summing(growth, times, in_runs) }
+        Self {
+            memory_bytes: tables + threads * THREAD_BYTES,
+            added,
+            ..Self::summing(growth, times, in_runs, growth.packed_bytes)
+        }
     }
 
     /// Counting into a directory: every thread writes all it has at the end of each part.
@@ -57,13 +61,14 @@ impl Counting {
         Self {
             memory_bytes: threads * (of_thread * growth.table_bytes + THREAD_BYTES),
             added: parts * threads * of_thread,
-            ..Self::summing(growth, times, in_runs)
+            ..Self::summing(growth, times, in_runs, growth.run_bytes)
         }
     }
 
-    fn summing(growth: &Growth, times: f64, in_runs: f64) -> Self {
-        let sum_bytes = if in_runs > 0.0 { growth.grown(Of::Pretokens, times) * growth.run_bytes } else { 0.0 };
-        Self { in_runs, sum_bytes, disk_bytes: in_runs * growth.run_bytes + sum_bytes, ..Self::default() }
+    /// Runs are packed; their sum takes `bytes` a pretoken.
+    fn summing(growth: &Growth, times: f64, in_runs: f64, bytes: f64) -> Self {
+        let sum_bytes = if in_runs > 0.0 { growth.grown(Of::Pretokens, times) * bytes } else { 0.0 };
+        Self { in_runs, sum_bytes, disk_bytes: in_runs * growth.packed_bytes + sum_bytes, ..Self::default() }
     }
 
     /// What learning takes from there.
@@ -76,8 +81,8 @@ impl Counting {
         let places = text_bytes + unique;
         let is_at_once = self.in_runs <= 0.0 && places <= as_f64(MAX_PLACES_AT_ONCE as u64);
         // The sorted counts, and a pool beside the one that it is made of.
-        let pools = 2.0 * POOL_SHARE * (text_bytes + 3.0 * unique);
-        let disk_bytes = if is_in_memory { 0.0 } else { unique * growth.run_bytes + pools };
+        let pools = 2.0 * POOL_SHARE * (text_bytes + 3.0 * unique) * growth.packed_bytes / growth.run_bytes;
+        let disk_bytes = if is_in_memory { 0.0 } else { unique * growth.packed_bytes + pools };
         Learning {
             memory_bytes: as_f64(bytes as u64),
             disk_bytes,
