@@ -16,6 +16,7 @@ mod directory;
 mod distinct;
 mod giants;
 mod journal;
+mod key;
 mod merge;
 mod parts;
 mod runs;
