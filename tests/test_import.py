@@ -20,6 +20,7 @@ def loaded_after(statement: str) -> set[str]:
         "import slm.config",
         "from slm import Tokenizer, train_tokenizer, build_shards, SlmError",
         "import slm.data.build",
+        "from slm import export_shards, import_shards",
         "import slm.cli.main",
     ],
 )

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from slm.checkpoint.model_dir import Model
     from slm.data.build import build_shards
+    from slm.data.export import export_shards
+    from slm.data.import_tokens import import_shards
     from slm.engine.llm import LLM
     from slm.engine.sampling_params import SamplingParams
     from slm.errors import (
@@ -54,6 +56,8 @@ __all__ = [
     "__version__",
     "build_shards",
     "count_pretokens",
+    "export_shards",
+    "import_shards",
     "merge_counts",
     "train_tokenizer",
     "train_tokenizers",
@@ -73,6 +77,8 @@ _HOME = {
     "Trainer": "slm.train.trainer",
     "build_shards": "slm.data.build",
     "count_pretokens": "slm.tokenizer.counts",
+    "export_shards": "slm.data.export",
+    "import_shards": "slm.data.import_tokens",
     "merge_counts": "slm.tokenizer.counts",
     "train_tokenizer": "slm.tokenizer.train",
     "train_tokenizers": "slm.tokenizer.train",

@@ -14,6 +14,7 @@ from tests.reference.random_corpora import Case
 
 _MOST_TEXTS = 3
 _ADDED_SPECIAL_TOKEN = "<t>"
+_OF_SPLITTING = ("pattern", "digits", "prefix_space", "normalization")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def _files(case: Case, scratch: Path, documents: list[str]) -> list[Path]:
 
 def _of_counts(case: Case) -> Tokenizer:
     """Train on the sum of counts, each of some documents."""
-    of_text = ("pattern", "digits", "prefix_space", "normalization")
+    of_text: tuple[str, ...] = _OF_SPLITTING
+    if case.settings["special_tokens_in_text"] == "split":
+        of_text += ("special_tokens", "chat_tokens", "reserved_tokens", "special_tokens_in_text")
     settings: dict[str, Any] = {key: case.settings[key] for key in of_text}
     with TemporaryDirectory() as folder:
         paths: list[Path] = []
@@ -111,7 +114,7 @@ def _of_counts(case: Case) -> Tokenizer:
                 count_pretokens(iter(documents), out=paths[-1], **settings)
         merge_counts(paths[::-1], out=Path(folder) / "sum")
         # How text was split, the counts know.
-        others = {key: value for key, value in case.settings.items() if key not in of_text}
+        others = {key: value for key, value in case.settings.items() if key not in _OF_SPLITTING}
         return train_tokenizer(counts=Path(folder) / "sum", **others)
 
 

@@ -82,12 +82,11 @@ def case(seed: int) -> Case:
     # Without the whole alphabet there are more merges than asked for, as at most 80 different bytes are in a corpus.
     least = num_special + (256 if settings["initial_alphabet"] else 80)
     settings["vocab_size"] = least + generator.choice([0, 1, 5, 20, 100, 200])
-    can_count = settings["special_tokens_in_text"] == "text"
     return Case(
         seed,
         documents,
         num_files,
-        num_counts=generator.choice([0] * 7 + [1, 2, 3]) if can_count else 0,
+        num_counts=generator.choice([0] * 7 + [1, 2, 3]),
         first_vocab_size=generator.randint(least, settings["vocab_size"]) if generator.random() < 0.3 else None,
         first_documents=generator.choice([documents, [*others, "a"]]),
         settings=settings,

@@ -1,4 +1,4 @@
-"""`slm data`: turn text into token shards, look inside them, verify them."""
+"""`slm data`: turn text into token shards, look inside them, verify them, exchange them with other tools."""
 
 import json
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slm.cli.data_exchange import export, import_
 from slm.cli.nouns import noun_with_commands
 from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
 from slm.cli.progress import ProgressStyle
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from slm.data.inspect import SplitReport
     from slm.tokenizer.tokenizer import Tokenizer
 
-app = noun_with_commands("Turn text into token shards, look inside them, and verify them.")
+app = noun_with_commands("Turn text into token shards, look inside them, verify them, and exchange them.")
+app.command("export")(export)
+app.command("import")(import_)
 
 ShardsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Shard directory.", show_default=False)]
 

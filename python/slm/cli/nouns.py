@@ -25,7 +25,7 @@ class Noun:
 NOUNS = {
     "quickstart": Noun("slm.cli.quickstart", "app", "The whole road on this machine in minutes.", "Start here"),
     "tokenizer": Noun("slm.cli.tokenizer", "app", "Train a tokenizer, look inside it, encode and decode.", "Build"),
-    "data": Noun("slm.cli.data", "app", "Turn text into token shards, inspect and verify them.", "Build"),
+    "data": Noun("slm.cli.data", "app", "Turn text into token shards, inspect, verify, exchange them.", "Build"),
     "train": Noun("slm.cli.train", "app", "Train a model, or go on where a run was stopped.", "Build"),
     "eval": Noun("slm.cli.eval", "app", "Measure perplexity and bits per byte.", "Use"),
     "generate": Noun("slm.cli.generate", "app", "Continue a prompt.", "Use"),

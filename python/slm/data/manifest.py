@@ -25,11 +25,13 @@ Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What is written to disk as JSON: never changed, with no key that is not known and no value of another type."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
-class TokenizerEntry(_Record):
+class TokenizerEntry(Record):
     """The tokenizer that made the ids."""
 
     fingerprint: Fingerprint
@@ -45,7 +47,7 @@ class TokenizerEntry(_Record):
     """Name of the split pattern."""
 
 
-class Totals(_Record):
+class Totals(Record):
     """Sums over the shards of a split."""
 
     tokens: Count
@@ -58,7 +60,7 @@ class Totals(_Record):
     """Bytes of the documents' text in UTF-8."""
 
 
-class ShardEntry(_Record):
+class ShardEntry(Record):
     """One shard: `<name>.npy` with ids, `<name>.index.npy` with the offsets of its documents."""
 
     name: Annotated[str, Field(pattern=r"^shard-[0-9]{5,9}$")]
@@ -93,7 +95,7 @@ class ShardEntry(_Record):
         return f"{self.name}.index.npy"
 
 
-class CorpusEntry(_Record):
+class CorpusEntry(Record):
     """What was read."""
 
     files: Count
@@ -115,7 +117,7 @@ class CorpusEntry(_Record):
     """Identity of the text, its documents and their order."""
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """What a shard directory holds, from what, and how to tell that it still does."""
 
     format: Literal["slm.shards"]
