@@ -1,4 +1,4 @@
-//! Rank files, as OpenAI's `tiktoken` reads them: a token in base64, a blank and its rank in each line.
+//! Rank files, as `tiktoken` reads them: a token in base64, a blank and its rank in each line.
 //!
 //! A rank is two things there. It is the id, and ids may have gaps; and it is the order of merging: of all adjacent parts
 //! whose concatenation is a token, those of the lowest rank are merged first. Before that, a pretoken that is a token as a

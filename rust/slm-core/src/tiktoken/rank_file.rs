@@ -114,7 +114,7 @@ fn shown(field: &[u8]) -> String {
 
 /// The bytes that standard base64 with its padding stands for (RFC 4648, section 4).
 fn decode_base64(text: &[u8]) -> std::result::Result<Vec<u8>, String> {
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return Err(format!("is cut off: base64 comes in groups of 4 characters, these are {}", text.len()));
     }
     let padding = text.iter().rev().take(2).take_while(|&&sign| sign == b'=').count();
