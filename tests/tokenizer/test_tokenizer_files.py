@@ -203,7 +203,7 @@ def test_added_tokens_that_hugging_face_would_number_otherwise_are_refused(
             theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
             assert ours.special_tokens["<|outside|>"] == theirs.token_to_id("<|outside|>") == token_id
             assert ours.vocab_size == 301
-            assert ours.unused_ids().tolist() == list(range(num_tokens + 1, 300))
+            assert ours.unused_ids().tolist() == [num_tokens - 1, *range(num_tokens + 1, 300)]
         else:
             with pytest.raises(TokenizerError, match=message):
                 load_json(changed, tmp_path)
