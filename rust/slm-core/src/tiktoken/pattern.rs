@@ -23,7 +23,7 @@ pub(super) fn pretokenizer_of(pattern: &str, vocab: &Vocab) -> Result<Pretokeniz
         return Ok(Pattern::Gpt2.into());
     }
     if pattern == CL100K {
-        if !joins_line_end_and_blank(vocab) {
+        if !goes_on_behind_line_end(vocab) {
             return Ok(Pattern::Cl100k.into());
         }
         return Pretokenizer::of_regex(CL100K_EVERYWHERE);
@@ -31,13 +31,16 @@ pub(super) fn pretokenizer_of(pattern: &str, vocab: &Vocab) -> Result<Pretokeniz
     Pretokenizer::new(&PretokenizerSettings::of_pattern(pattern))
 }
 
-/// Whether a token has a line end with something else of whitespace behind it. Without one, the two ways of splitting
-/// whitespace at the end of a text differ between pieces that never merge, so the ids are the same.
-fn joins_line_end_and_blank(vocab: &Vocab) -> bool {
+/// Whether the last line end of a token has other whitespace behind it. The two ways of splitting whitespace at the end of a text
+/// differ in a border behind its last line end; without such a token nothing merges over it, so the ids are the same.
+fn goes_on_behind_line_end(vocab: &Vocab) -> bool {
     // The first bytes of all whitespace but line ends: tab to form feed, blank, U+0085 and U+00A0, U+1680, U+2000 and on, U+3000.
     let begins_blank = |byte: u8| matches!(byte, b'\t' | 0x0B | 0x0C | b' ' | 0xC2 | 0xE1 | 0xE2 | 0xE3);
-    let joins = |token: &[u8]| token.windows(2).any(|two| matches!(two[0], b'\r' | b'\n') && begins_blank(two[1]));
-    vocab.iter().any(joins)
+    let goes_on = |token: &[u8]| {
+        let line_end = token.iter().rposition(|byte| matches!(byte, b'\r' | b'\n'));
+        line_end.and_then(|at| token.get(at + 1)).is_some_and(|&byte| begins_blank(byte))
+    };
+    vocab.iter().any(goes_on)
 }
 
 #[cfg(test)]
@@ -54,9 +57,9 @@ mod tests {
 
     #[test]
     fn the_end_of_a_text_is_told_apart_only_where_a_token_could_be_there() {
-        let named = pretokenizer_of(CL100K, &vocab(&["\n\n", " \n", "a b"])).unwrap();
+        let named = pretokenizer_of(CL100K, &vocab(&["\n\n", " \n", "\n  \n", "a b"])).unwrap();
         assert_eq!(named, Pattern::Cl100k.into());
-        for token in ["\n ", "x\n\t", "\r\u{3000}"] {
+        for token in ["\n ", "\n \n\t", "\r\u{3000}"] {
             let exact = pretokenizer_of(CL100K, &vocab(&[token])).unwrap();
             assert_eq!(exact.split("a\n  "), ["a", "\n  "]);
             assert_eq!(exact.split("a\n  b"), ["a", "\n", " ", " b"]);
