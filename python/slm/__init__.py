@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slm.data.build import build_shards
     from slm.data.export import export_shards
     from slm.data.import_tokens import import_shards
+    from slm.data.torch_dataset import RowDataset
     from slm.engine.llm import LLM
     from slm.engine.sampling_params import SamplingParams
     from slm.errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "InternalError",
     "MissingPackageError",
     "Model",
+    "RowDataset",
     "SamplingParams",
     "SlmError",
     "SlmWarning",
@@ -72,6 +74,7 @@ _HOME = {
     "Counts": "slm.tokenizer.counts",
     "LLM": "slm.engine.llm",
     "Model": "slm.checkpoint.model_dir",
+    "RowDataset": "slm.data.torch_dataset",
     "SamplingParams": "slm.engine.sampling_params",
     "Tokenizer": "slm.tokenizer.tokenizer",
     "Trainer": "slm.train.trainer",

@@ -183,6 +183,18 @@ class Tokenizer:
         directory gave.
         """
     @staticmethod
+    def from_tiktoken(
+        path: str | PathLike[str], pattern: str, special_tokens: SupportsGetItem[int, tuple[str, SupportsIndex]]
+    ) -> Tokenizer:
+        """
+        Loads a rank file of tiktoken.
+        """
+    @staticmethod
+    def ids_behind_ranks(path: str | PathLike[str], names: SupportsGetItem[int, str]) -> list[tuple[str, int]]:
+        """
+        Special tokens with the ids behind the last rank of a rank file, in their order.
+        """
+    @staticmethod
     def load(path: str | PathLike[str]) -> Tokenizer:
         """
         Loads a tokenizer directory or a `tokenizer.json`.
@@ -248,10 +260,14 @@ class Tokenizer:
         """
         Tokens that the merges do not make of their own bytes.
         """
+    def unused_ids(self, /) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        Ids below the size of the vocabulary that no token has.
+        """
     @property
     def vocab_size(self, /) -> int:
         """
-        The number of tokens, special ones included.
+        One more than the largest id, special tokens included.
         """
 
 def all_special_tokens(

@@ -5,6 +5,7 @@ import pytest
 
 from slm.cli.main import run
 from slm.tokenizer import Tokenizer, train_tokenizer
+from tests.reference import rank_files
 from tests.reference.command import slm
 
 TEXT = "to be or not to be, that is the question\n" * 20
@@ -100,3 +101,30 @@ def test_for_programs_every_line_of_stderr_is_json_also_where_it_fails(config: P
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert events[-1]["event"] == ("error" if done.code else "done")
     assert done.code == (0 if vocab_size == 290 else 2)
+
+
+def test_import_makes_a_directory_of_a_rank_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ranks = {bytes([byte]): byte for byte in range(256)} | {b"to": 256, b" be": 260}
+    file = str(rank_files.write(tmp_path / "small.tiktoken", ranks))
+    command = ["tokenizer", "import", file, "--pattern", "gpt2", "--special-token", "<|a=b|>=300"]
+    assert run([*command, "--out", str(tmp_path / "tok"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    made = Tokenizer.load(tmp_path / "tok")
+    assert (result["vocab_size"], result["fingerprint"]) == (301, made.fingerprint)
+    assert made.special_tokens == {"<|a=b|>": 300}
+    assert run([*command, "--out", str(tmp_path / "tok")]) == 0
+    assert "259 tokens, 42 ids without a token" in capsys.readouterr().out
+    assert run(["tokenizer", "encode", str(tmp_path / "tok"), "to be"]) == 0
+    assert capsys.readouterr().out == "256 260\n"
+    assert run(["tokenizer", "inspect", str(tmp_path / "tok")]) == 0
+
+
+def test_a_rank_file_alone_is_no_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(rank_files.write(tmp_path / "small.tiktoken", {bytes([byte]): byte for byte in range(256)}))
+    assert run(["tokenizer", "encode", file, "to be"]) == 2
+    assert f"slm tokenizer import {file} --pattern NAME" in capsys.readouterr().err.replace("\n", " ")
+    for special_token in ("<|end|>", "=7", "<|end|>=x"):
+        command = ["tokenizer", "import", file, "--pattern", "gpt2", "--special-token", special_token]
+        assert run([*command, "--out", str(tmp_path / "tok")]) == 2
+        assert f"`{special_token}` is not a special token" in capsys.readouterr().err
+    assert not (tmp_path / "tok").exists()

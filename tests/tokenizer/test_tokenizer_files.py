@@ -172,7 +172,10 @@ def test_what_is_malformed_or_not_supported_is_named(
         ('{"version": "1.0"', "EOF"),
         ('{"post_processor": ' + "[" * 100_000, "recursion limit"),
         ('{"model": ' * 100_000, "recursion limit|invalid type|EOF"),
-        ('{"model": {"vocab": {"a": 0, "a": 1}, "merges": []}}', "decoder"),
+        ('{"model": {"vocab": {"a": 0, "a": 1}, "merges": []}}', "token `a` comes twice"),
+        ('{"model": {"vocab": {"a": 0}, "vocab": {"b": 1}}}', "duplicate field `vocab`"),
+        ('{"model": {"vocab": {"a": 0}, "merges": []}}', "decoder"),
+        ('{"model": {"vocab": {"a": 0}, "merges": {}}}', "a list of merges"),
         ('{"version": "1.0", "version": "1.0"}', "duplicate field `version`"),
     ],
 )
@@ -185,6 +188,25 @@ def test_a_token_that_comes_twice_is_refused(small: dict[str, Any], tmp_path: Pa
     text = json.dumps(small).replace('"vocab": {', '"vocab": {"q": 80, ', 1)
     with pytest.raises(TokenizerError, match="token `q` comes twice"):
         load_json(text, tmp_path)
+
+
+def test_added_tokens_that_hugging_face_would_number_otherwise_are_refused(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    outside = dict(small["added_tokens"][0], content="<|outside|>")
+    small["model"]["vocab"]["gap"] = 300
+    num_tokens = len(small["model"]["vocab"])
+    for token_id, message in [(num_tokens, None), (num_tokens + 1, f"which gives it {num_tokens}"), (301, "gives it")]:
+        changed = small | {"added_tokens": [*small["added_tokens"], dict(outside, id=token_id)]}
+        if message is None:
+            ours = load_json(changed, tmp_path)
+            theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+            assert ours.special_tokens["<|outside|>"] == theirs.token_to_id("<|outside|>") == token_id
+            assert ours.vocab_size == 301
+            assert ours.unused_ids().tolist() == [num_tokens - 1, *range(num_tokens + 1, 300)]
+        else:
+            with pytest.raises(TokenizerError, match=message):
+                load_json(changed, tmp_path)
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOpti
 from slm.cli.progress import ProgressStyle
 from slm.cli.tokenizer_counts import count, merge_counts, overrides
 from slm.cli.tokenizer_encode import decode, encode
+from slm.cli.tokenizer_import import import_
 from slm.cli.tokenizer_inspect import inspect
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ app.command("merge-counts")(merge_counts)
 app.command()(inspect)
 app.command()(encode)
 app.command()(decode)
+app.command("import")(import_)
 
 
 def _train_arguments(settings: "TokenizerConfig") -> dict[str, Any]:

@@ -50,6 +50,31 @@ class LoaderState:
     fingerprint: str
 
 
+def check_state(state: LoaderState, here: LoaderState, dataset: TokenDataset) -> None:
+    """Refuse a position in another order.
+
+    Args:
+        state: What was saved.
+        here: The state of whoever is to go on with it.
+        dataset: What it reads, for the message.
+
+    Raises:
+        DataError: The state is of other shards, of another row length or of another seed, or is not a state at all.
+    """
+    for name, there, what in [
+        ("shards", state.fingerprint, here.fingerprint),
+        ("row_tokens", state.row_tokens, here.row_tokens),
+        ("seed", state.seed, here.seed),
+    ]:
+        if there != what:
+            raise DataError(
+                f"the saved data position is of {name} {there}, this run has {what} in `{dataset.shards_dir}`\n\n"
+                "hint: go on with the shards and settings that the run began with, or start a new run directory"
+            )
+    if state.next_row < 0:
+        raise DataError(f"the saved data position is row {state.next_row}")
+
+
 def row_count(dataset: TokenDataset, row_tokens: int) -> int:
     """Count the rows that a split is cut into.
 
@@ -137,7 +162,7 @@ class Loader:
 
     def __next__(self) -> Batch:
         if self._reader is None:
-            source = _Source(self.dataset, self.row_tokens, self.batch_rows, self.seed, self.num_rows)
+            source = RowSource(self.dataset, self.row_tokens, self.batch_rows, self.seed, self.num_rows)
             self._reader = _Reader(source, self._next_row)
             weakref.finalize(self, self._reader.close)
         batch = self._reader.get()
@@ -159,20 +184,7 @@ class Loader:
         Raises:
             DataError: The state is of other shards, of another row length or of another seed, or is not a state at all.
         """
-        here = self.state()
-        for name, there, what in [
-            ("shards", state.fingerprint, here.fingerprint),
-            ("row_tokens", state.row_tokens, here.row_tokens),
-            ("seed", state.seed, here.seed),
-        ]:
-            if there != what:
-                raise DataError(
-                    f"the saved data position is of {name} {there}, this run has {what} "
-                    f"in `{self.dataset.shards_dir}`\n\n"
-                    "hint: go on with the shards and settings that the run began with, or start a new run directory"
-                )
-        if state.next_row < 0:
-            raise DataError(f"the saved data position is row {state.next_row}")
+        check_state(state, self.state(), self.dataset)
         self.close()
         self._next_row = state.next_row
 
@@ -190,7 +202,7 @@ class Loader:
 
 
 @dataclass(frozen=True)
-class _Source:
+class RowSource:
     """Makes the batch at any position; it refers to no loader, so a dropped loader is collected and its thread ends."""
 
     dataset: TokenDataset
@@ -200,6 +212,7 @@ class _Source:
     num_rows: int
 
     def batch(self, first_row: int) -> Batch:
+        """Read the batch that begins at a position of the endless order."""
         positions = np.arange(first_row, first_row + self.batch_rows, dtype=np.int64)
         epochs, indices = np.divmod(positions, self.num_rows)
         rows = np.empty_like(positions)
@@ -213,7 +226,7 @@ class _Source:
 class _Reader:
     """The thread that reads ahead, and the bounded queue between it and the loader."""
 
-    def __init__(self, source: _Source, first_row: int) -> None:
+    def __init__(self, source: RowSource, first_row: int) -> None:
         self._batches: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=_PREFETCHED_BATCHES)
         self._closing = threading.Event()
         self._thread = threading.Thread(
@@ -238,7 +251,7 @@ class _Reader:
 
 
 def _read(
-    source: _Source, first_row: int, batches: "queue.Queue[Batch | BaseException]", closing: threading.Event
+    source: RowSource, first_row: int, batches: "queue.Queue[Batch | BaseException]", closing: threading.Event
 ) -> None:
     """Fill the queue until told to stop; an error travels through the queue to whoever reads from it."""
     row = first_row

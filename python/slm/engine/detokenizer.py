@@ -9,16 +9,16 @@ from slm.tokenizer import Tokenizer
 class TokenTable:
     """The bytes of every token, looked up once.
 
-    Special tokens stand for no text and map to nothing.
+    Special tokens stand for no text and map to nothing; so do ids without a token.
 
     Args:
         tokenizer: Where the bytes come from.
     """
 
     def __init__(self, tokenizer: Tokenizer):
-        special_ids = set(tokenizer.special_tokens.values())
+        silent_ids = {*tokenizer.special_tokens.values(), *tokenizer.unused_ids().tolist()}
         self.bytes_V = [
-            b"" if token_id in special_ids else tokenizer.token_bytes(token_id)
+            b"" if token_id in silent_ids else tokenizer.token_bytes(token_id)
             for token_id in range(tokenizer.vocab_size)
         ]
 

@@ -86,8 +86,8 @@ def inspect_tokenizer(tokenizer: Tokenizer, *, num_longest: int = 20) -> Tokeniz
         num_longest: How many of the longest tokens to list.
     """
     lengths = tokenizer.token_lengths()
-    special_ids = set(tokenizer.special_tokens.values())
-    text_ids = [token_id for token_id in range(len(lengths)) if token_id not in special_ids]
+    other_ids = {*tokenizer.special_tokens.values(), *tokenizer.unused_ids().tolist()}
+    text_ids = [token_id for token_id in range(len(lengths)) if token_id not in other_ids]
     by_length = sorted(text_ids, key=lambda token_id: (-int(lengths[token_id]), token_id))
     text_lengths = lengths[lengths > 0]
     counts = np.bincount(text_lengths) if text_lengths.size else np.empty(0, np.int64)

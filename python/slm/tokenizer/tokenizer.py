@@ -1,7 +1,7 @@
 """The tokenizer: text to ids and back."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -29,8 +29,8 @@ Normalization: TypeAlias = Literal["nfc"]
 class Tokenizer:
     """A byte-level BPE tokenizer.
 
-    Its ids are those of Hugging Face `tokenizers` for the same `tokenizer.json`. It never changes, may be used by many
-    threads at once, survives a fork, and can be pickled.
+    Its ids are those of Hugging Face `tokenizers` for the same `tokenizer.json`, and those of `tiktoken` for the same
+    rank file. It never changes, may be used by many threads at once, survives a fork, and can be pickled.
 
     Example:
         >>> from slm.tokenizer import train_tokenizer
@@ -52,8 +52,49 @@ class Tokenizer:
         Raises:
             TokenizerError: The file is malformed, or needs something that is not supported; the message names it.
             FileNotFoundError: There is no such file, or no `tokenizer.json` in the directory.
+            ConfigError: It is a `.tiktoken` file, which does not say how text is split; use `from_tiktoken`.
         """
+        if Path(path).suffix == ".tiktoken" and not Path(path).is_dir():
+            raise ConfigError(
+                f"`{path}` has ranks alone, and a tokenizer also needs the pattern and the special tokens that go "
+                f"with them\n\nhint: slm tokenizer import {path} --pattern NAME --out DIR"
+            )
         return cls(_core.Tokenizer.load(path))
+
+    @classmethod
+    def from_tiktoken(
+        cls, path: "PathLike", *, pattern: str, special_tokens: "Mapping[str, int] | Sequence[str]" = ()
+    ) -> Self:
+        r"""Load a rank file of `tiktoken`, with the ids that `tiktoken` gives.
+
+        Ids may have gaps, which `unused_ids` lists. Saved, it is a `tokenizer.json` with the same ids.
+
+        Args:
+            path: A file with a token in base64, a blank and its rank in each line.
+            pattern: How text is split: the name of a pattern (`gpt2` for r50k and p50k, `cl100k`, `o200k`, ...), or a
+                regex. Those of `tiktoken`'s own encodings are known by their text there.
+            special_tokens: Ids of the special tokens by name; or names alone, for the ids behind the largest rank.
+
+        Raises:
+            TokenizerError: A line is malformed, a token or a rank comes twice, or a byte has no token.
+            ConfigError: The pattern is not known, or the name or the id of a special token is taken.
+            FileNotFoundError: There is no such file.
+
+        Example:
+            >>> import base64, pathlib, tempfile
+            >>> path = pathlib.Path(tempfile.mkdtemp()) / "small.tiktoken"
+            >>> tokens = [bytes([byte]) for byte in range(256)] + [b"to", b" to"]
+            >>> lines = [base64.b64encode(token).decode() + f" {rank}\n" for rank, token in enumerate(tokens)]
+            >>> _ = path.write_text("".join(lines))
+            >>> tok = Tokenizer.from_tiktoken(path, pattern="cl100k", special_tokens={"<|end|>": 300})
+            >>> tok.encode("to to<|end|>", parse_special=True).tolist(), tok.vocab_size
+            ([256, 257, 300], 301)
+        """
+        if isinstance(special_tokens, Mapping):
+            ids = [(name, _as_token_id(name, token_id)) for name, token_id in special_tokens.items()]
+        else:
+            ids = _core.Tokenizer.ids_behind_ranks(path, list(special_tokens))
+        return cls(_core.Tokenizer.from_tiktoken(path, pattern, ids))
 
     def save(self, directory: "PathLike") -> None:
         """Write `tokenizer.json` and the files beside it; other files in the directory stay.
@@ -122,7 +163,7 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of tokens, special ones included; ids are below it."""
+        """Number of tokens, special ones included; ids are below it. Ids of `unused_ids` count too."""
         return self._core.vocab_size
 
     @property
@@ -312,6 +353,10 @@ class Tokenizer:
         """How many bytes each token decodes to, 0 for special tokens, which are not text; (V,), int64."""
         return self._core.token_lengths()
 
+    def unused_ids(self) -> NDArray[np.uint32]:
+        """Ids below `vocab_size` that no token has, ascending; no text gives them, and they decode to an error."""
+        return self._core.unused_ids()
+
     def unreachable_tokens(self) -> NDArray[np.uint32]:
         """Ids of tokens that the merges do not make of the token's own bytes, so that no text gives them."""
         return self._core.unreachable_tokens()
@@ -359,6 +404,12 @@ def _unpickle(
     merge_counts: list[int],
 ) -> Tokenizer:
     return Tokenizer(_core.Tokenizer.from_json(tokenizer_json, end_of_text, chat_template, training, merge_counts))
+
+
+def _as_token_id(name: str, token_id: int) -> int:
+    if not 0 <= token_id < np.iinfo(np.uint32).max:
+        raise ConfigError(f"the special token `{name}` has id {token_id}, it must be from 0 to {2**32 - 2}")
+    return token_id
 
 
 def _as_ids(ids: IdsLike) -> NDArray[np.uint32]:

@@ -14,6 +14,9 @@ impl Tokenizer {
         for (position, &id) in ids.iter().enumerate() {
             let Some(token) = self.vocab().token(id) else {
                 let num_tokens = self.vocab().len();
+                if (id as usize) < num_tokens {
+                    return Err(Error::Config(format!("token id {id} at position {position} has no token")));
+                }
                 return Err(Error::Config(format!(
                     "token id {id} at position {position} is not in the vocabulary of {num_tokens} tokens (0 to {})",
                     num_tokens.saturating_sub(1)
@@ -24,7 +27,7 @@ impl Tokenizer {
         Ok(bytes)
     }
 
-    /// How many bytes each token decodes to, by id; 0 for special tokens, which are not text.
+    /// How many bytes each token decodes to, by id; 0 for special tokens, which are not text, and for ids without a token.
     pub fn token_lengths(&self) -> Vec<i64> {
         let mut lengths: Vec<i64> =
             self.vocab().iter().map(|token| i64::try_from(token.len()).unwrap_or(i64::MAX)).collect();

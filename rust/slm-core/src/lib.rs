@@ -24,6 +24,7 @@ pub mod io;
 pub mod decode;
 pub mod encode;
 mod prefix;
+pub mod tiktoken;
 pub mod tokenizer;
 pub mod tokenizer_file;
 

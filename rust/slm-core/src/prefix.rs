@@ -34,6 +34,7 @@ impl Tokenizer {
         for (id, token) in (0..).zip(old.vocab.iter().take(num_tokens)) {
             match old.vocab.special_tokens().iter().find(|special| special.id == id) {
                 Some(special) => vocab.push_special(&special.content),
+                None if old.vocab.is_unused(id) => vocab.push_unused(),
                 None => vocab.push(token),
             };
         }

@@ -228,7 +228,8 @@ impl Tokenizer {
     pub fn unreachable_tokens(&self) -> Vec<TokenId> {
         let vocab = self.vocab();
         let special_ids: HashSet<TokenId> = vocab.special_tokens().iter().map(|special| special.id).collect();
-        let tokens = (0..).zip(vocab.iter()).filter(|(id, _)| !special_ids.contains(id));
+        let is_text = |id: &TokenId| !special_ids.contains(id) && !vocab.is_unused(*id);
+        let tokens = (0..).zip(vocab.iter()).filter(|(id, _)| is_text(id));
         tokens.filter(|(id, token)| self.encode_as_one_pretoken(token) != [*id]).map(|(id, _)| id).collect()
     }
 
@@ -348,6 +349,10 @@ fn fingerprint(pretokenizer: &Pretokenizer, parts: &Parts) -> String {
     for special in special_tokens {
         hasher.update(&special.id.to_le_bytes());
         bytes(&mut hasher, special.content.as_bytes());
+    }
+    // Tells an id without a token from an empty token; where there is none, nothing is added to what other versions hash.
+    for id in parts.vocab.unused_ids() {
+        hasher.update(&id.to_le_bytes());
     }
     format!("{:032x}", hasher.digest128())
 }

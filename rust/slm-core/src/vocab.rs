@@ -24,6 +24,8 @@ pub struct Vocab {
     /// Ids of the tokens that are not special, by the hash of their bytes.
     ids: HashTable<TokenId>,
     special_tokens: Vec<SpecialToken>,
+    /// Ids that no token has, ascending.
+    unused_ids: Vec<TokenId>,
 }
 
 impl Vocab {
@@ -47,6 +49,16 @@ impl Vocab {
         id
     }
 
+    /// Leaves the next id without a token, as vocabularies have it whose special tokens do not follow the others at once.
+    ///
+    /// # Panics
+    /// With more than `u32::MAX` tokens.
+    pub fn push_unused(&mut self) -> TokenId {
+        let id = self.push_bytes(b"");
+        self.unused_ids.push(id);
+        id
+    }
+
     /// Marks a token that is in the vocabulary as special.
     pub fn mark_special(&mut self, content: &str, id: TokenId) {
         if self.special_tokens.iter().all(|special| special.id != id) {
@@ -64,7 +76,7 @@ impl Vocab {
         }
     }
 
-    /// The number of tokens, special ones included.
+    /// One more than the largest id: the number of tokens, special ones included, and of ids without a token.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -74,9 +86,9 @@ impl Vocab {
         self.ends.is_empty()
     }
 
-    /// The bytes of a token; for a special token, the UTF-8 of its content.
+    /// The bytes of a token, `None` for an id without one; for a special token, the UTF-8 of its content.
     pub fn token(&self, id: TokenId) -> Option<&[u8]> {
-        ((id as usize) < self.ends.len()).then(|| slice(&self.bytes, &self.ends, id as usize))
+        ((id as usize) < self.ends.len() && !self.is_unused(id)).then(|| slice(&self.bytes, &self.ends, id as usize))
     }
 
     /// The id of the token with these bytes. Special tokens are not found here: see [`Vocab::special_tokens`].
@@ -89,7 +101,17 @@ impl Vocab {
         &self.special_tokens
     }
 
-    /// Every token's bytes, by id.
+    /// Ids that no token has, ascending.
+    pub fn unused_ids(&self) -> &[TokenId] {
+        &self.unused_ids
+    }
+
+    /// Whether no token has this id, which is below [`Vocab::len`].
+    pub fn is_unused(&self, id: TokenId) -> bool {
+        self.unused_ids.binary_search(&id).is_ok()
+    }
+
+    /// Every token's bytes, by id; none for an id without a token.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.ends.len()).map(|idx| slice(&self.bytes, &self.ends, idx))
     }
@@ -121,6 +143,16 @@ mod tests {
         assert_eq!(vocab.token(0), Some(&b"<|endoftext|>"[..]));
         assert_eq!(vocab.token(2), None);
         assert_eq!(vocab.special_tokens(), [SpecialToken { content: "<|endoftext|>".into(), id: 0 }]);
+    }
+
+    #[test]
+    fn an_id_may_have_no_token() {
+        let mut vocab = Vocab::default();
+        vocab.push(b"a");
+        assert_eq!(vocab.push_unused(), 1);
+        assert_eq!(vocab.push(b""), 2);
+        assert_eq!((vocab.token(1), vocab.token(2), vocab.id(b"")), (None, Some(&b""[..]), Some(2)));
+        assert_eq!((vocab.len(), vocab.unused_ids()), (3, &[1][..]));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use slm_core::error::Error;
 use slm_core::pretokenize::Normalization;
 use slm_core::token::TokenId;
 use slm_core::tokenizer::SpecialTokens;
-use slm_core::{tokenizer, tokenizer_file};
+use slm_core::{tiktoken, tokenizer, tokenizer_file};
 use std::path::PathBuf;
 
 /// Bytes of text that are encoded at once, with the GIL held: less than a millisecond of work.
@@ -32,6 +32,23 @@ impl Tokenizer {
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         interruptible(py, None, |_| tokenizer_file::load(&path)).map(Self)
+    }
+
+    /// Loads a rank file of tiktoken.
+    #[staticmethod]
+    fn from_tiktoken(
+        py: Python<'_>,
+        path: PathBuf,
+        pattern: String,
+        special_tokens: Vec<(String, TokenId)>,
+    ) -> PyResult<Self> {
+        interruptible(py, None, |_| tiktoken::load(&path, &pattern, &special_tokens)).map(Self)
+    }
+
+    /// Special tokens with the ids behind the last rank of a rank file, in their order.
+    #[staticmethod]
+    fn ids_behind_ranks(py: Python<'_>, path: PathBuf, names: Vec<String>) -> PyResult<Vec<(String, TokenId)>> {
+        interruptible(py, None, |_| tiktoken::ids_behind_ranks(&path, names))
     }
 
     /// Reads the content of a `tokenizer.json`, with the end-of-text token, the chat template and `training.json` that its
@@ -145,7 +162,7 @@ impl Tokenizer {
         match self.0.vocab().token(id) {
             Some(token) => Ok(PyBytes::new(py, token)),
             None => Err(PyIndexError::new_err(format!(
-                "token id {id} is not in the vocabulary of {} tokens",
+                "token id {id} has no token in the vocabulary of {}",
                 self.0.vocab().len()
             ))),
         }
@@ -186,7 +203,13 @@ impl Tokenizer {
         Ok((pretokens, bytes, whole_pretokens, whole_bytes))
     }
 
-    /// The number of tokens, special ones included.
+    /// Ids below the size of the vocabulary that no token has.
+    #[pyo3(signature = () -> "numpy.typing.NDArray[numpy.uint32]")]
+    fn unused_ids<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<TokenId>> {
+        self.0.vocab().unused_ids().to_vec().into_pyarray(py)
+    }
+
+    /// One more than the largest id, special tokens included.
     #[getter]
     fn vocab_size(&self) -> usize {
         self.0.vocab().len()

@@ -1,11 +1,12 @@
 //! From files to a tokenizer. The file may come from anywhere, so every claim in it is checked.
 
-use super::json::{AddedToken, Model, TokenizerJson};
+use super::json::{AddedToken, Model, TokenizerJson, VocabEntries};
 use super::{CONFIG_FILE, MAX_FILE_BYTES, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE, steps};
 use crate::byte_chars::bytes_of_chars;
 use crate::error::{Error, Result};
-use crate::merges::{Merge, Merges};
+use crate::merges::Merges;
 use crate::pretokenize::Pretokenizer;
+use crate::tiktoken::MAX_UNUSED_IDS;
 use crate::token::TokenId;
 use crate::tokenizer::{Parts, Tokenizer};
 use crate::vocab::Vocab;
@@ -13,8 +14,6 @@ use hashbrown::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-
-type Ids<'a> = HashMap<&'a str, TokenId>;
 
 /// Loads a tokenizer directory, or a `tokenizer.json` of byte-level BPE by whoever made it.
 ///
@@ -83,9 +82,14 @@ pub fn from_json(
 /// Reads a file that has at most [`MAX_FILE_BYTES`], and never more of it than that.
 fn read_limited(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(Error::io(path))?;
+    let num_bytes = file.metadata().map_err(Error::io(path))?.len();
     let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(Error::io(path))?;
-    if content.len() as u64 > MAX_FILE_BYTES {
+    // A file that says it is too long is not read at all; others, such as pipes, say nothing.
+    if num_bytes <= MAX_FILE_BYTES {
+        content.reserve_exact(usize::try_from(num_bytes).unwrap_or(0));
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(Error::io(path))?;
+    }
+    if num_bytes.max(content.len() as u64) > MAX_FILE_BYTES {
         return Err(Error::Tokenizer(format!(
             "`{}` is larger than the {} MiB that such a file may have",
             path.display(),
@@ -176,17 +180,16 @@ fn check_model(model: &Model) -> std::result::Result<(), String> {
 
 fn vocab_and_merges(model: &Model, added: &[AddedToken]) -> std::result::Result<(Vocab, Merges), String> {
     check_model(model)?;
-    let entries = &model.vocab.as_ref().ok_or("the model has no `vocab`")?.0;
-    let mut ids = Ids::with_capacity(entries.len());
-    for (token, id) in entries {
-        if ids.insert(token, *id).is_some() {
-            return Err(format!("token `{token}` comes twice in the vocabulary"));
-        }
-    }
-    let contents = contents_by_id(entries, &ids, added)?;
+    let entries = model.vocab.as_ref().ok_or("the model has no `vocab`")?;
+    let merges = merges(model, entries)?;
+    let contents = contents_by_id(entries, added)?;
     let added_ids: HashMap<TokenId, &AddedToken> = added.iter().map(|token| (token.id, token)).collect();
     let mut vocab = Vocab::default();
     for (id, content) in (0..).zip(contents) {
+        let Some(content) = content else {
+            vocab.push_unused();
+            continue;
+        };
         match (added_ids.get(&id), bytes_of_chars(content)) {
             (Some(_), _) => {
                 vocab.push_special(content);
@@ -203,7 +206,6 @@ fn vocab_and_merges(model: &Model, added: &[AddedToken]) -> std::result::Result<
             }
         }
     }
-    let merges = merges(model, &ids)?;
     index_reachable_special_tokens(&mut vocab, &merges)?;
     if let Some(unknown) = model.unk_token.as_ref().filter(|_| (0..=u8::MAX).any(|byte| vocab.id(&[byte]).is_none())) {
         return Err(format!("`unk_token` is `{unknown}` and the vocabulary lacks bytes, which is not supported"));
@@ -211,15 +213,18 @@ fn vocab_and_merges(model: &Model, added: &[AddedToken]) -> std::result::Result<
     Ok((vocab, merges))
 }
 
-/// The tokens by id: exactly one for each id from 0 up, added tokens included.
+/// The tokens by id, added tokens included: at most one for each id, and few ids without one.
 fn contents_by_id<'a>(
-    entries: &'a [(String, u32)],
-    ids: &Ids<'_>,
+    entries: &'a VocabEntries,
     added: &'a [AddedToken],
-) -> std::result::Result<Vec<&'a str>, String> {
-    let outside = |token: &&AddedToken| !ids.contains_key(token.content.as_str());
+) -> std::result::Result<Vec<Option<&'a str>>, String> {
+    let outside = |token: &&AddedToken| entries.id(&token.content).is_none();
     let num_tokens = entries.len() + added.iter().filter(outside).count();
-    let mut contents = vec![None; num_tokens];
+    let num_ids = entries.iter().map(|(_, id)| id).chain(added.iter().map(|token| token.id)).max();
+    let num_ids = num_ids.map_or(0, |id| id as usize + 1).min(num_tokens + MAX_UNUSED_IDS);
+    let mut contents = vec![None; num_ids];
+    // Those outside the vocabulary are numbered by whoever reads, whatever id the file gives them.
+    let mut next_id = entries.len();
     for token in added {
         let content = &token.content;
         if token.lstrip || token.rstrip || token.single_word || !token.special {
@@ -227,43 +232,40 @@ fn contents_by_id<'a>(
                 "added token `{content}` must have `special: true` and `lstrip`, `rstrip`, `single_word` false"
             ));
         }
-        if let Some(id) = ids.get(content.as_str()).filter(|id| **id != token.id) {
+        if let Some(id) = entries.id(content).filter(|id| *id != token.id) {
             return Err(format!("added token `{content}` has id {} and the vocabulary gives it {id}", token.id));
         }
+        if outside(&token) && token.id as usize != next_id {
+            return Err(format!(
+                "added token `{content}` has id {}, but those that are not in the vocabulary are numbered in their order, which \
+                 gives it {next_id}",
+                token.id
+            ));
+        }
+        next_id = next_id.max(token.id as usize + 1);
     }
-    let listed = entries.iter().map(|(token, id)| (token.as_str(), *id));
     let added = added.iter().filter(outside).map(|token| (token.content.as_str(), token.id));
-    for (content, id) in listed.chain(added) {
+    for (content, id) in entries.iter().chain(added) {
         match contents.get_mut(id as usize) {
             None => {
                 return Err(format!(
-                    "token `{content}` has id {id}, but {num_tokens} tokens must have the ids 0 to {}",
-                    num_tokens - 1
+                    "token `{content}` has id {id}, which {num_tokens} tokens must not have: at most {MAX_UNUSED_IDS} ids may be \
+                     without a token"
                 ));
             }
             Some(Some(other)) => return Err(format!("tokens `{other}` and `{content}` both have id {id}")),
             Some(slot) => *slot = Some(content),
         }
     }
-    // As many tokens as ids, none twice and none outside: so none is missing.
-    Ok(contents.into_iter().flatten().collect())
+    Ok(contents)
 }
 
-fn merges(model: &Model, ids: &Ids<'_>) -> std::result::Result<Merges, String> {
-    let entries = model.merges.as_deref().ok_or("the model has no `merges`")?;
+fn merges(model: &Model, vocab: &VocabEntries) -> std::result::Result<Merges, String> {
+    let entries = model.merges.as_ref().ok_or("the model has no `merges`")?;
     let mut merges = Vec::with_capacity(entries.len());
-    let mut produced = String::new();
-    for (rank, merge) in entries.iter().enumerate() {
-        produced.clear();
-        produced.push_str(&merge.0);
-        produced.push_str(&merge.1);
-        let id_of = |token: &str| {
-            let (left, right) = (&merge.0, &merge.1);
-            ids.get(token).copied().ok_or_else(|| {
-                format!("merge {rank} (`{left}` and `{right}`) needs token `{token}`, which is not in the vocabulary")
-            })
-        };
-        merges.push(Merge { left: id_of(&merge.0)?, right: id_of(&merge.1)?, produced: id_of(&produced)? });
+    let mut joined = String::new();
+    for (rank, (left, right)) in entries.iter().enumerate() {
+        merges.push(vocab.merge(rank, left, right, &mut joined)?);
     }
     Ok(merges.into())
 }

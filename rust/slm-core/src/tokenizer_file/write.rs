@@ -7,6 +7,7 @@ use crate::io::durable;
 use crate::merges::Merge;
 use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
+use crate::vocab::Vocab;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -27,7 +28,7 @@ const NO_LENGTH_LIMIT: f64 = 1e30;
 pub fn save(tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(Error::io(directory))?;
     let chars = chars_of_tokens(tokenizer);
-    let vocab = serde_json::to_vec(&vocab_object(&chars)).map_err(|error| unwritable(&error))?;
+    let vocab = serde_json::to_vec(&vocab_object(tokenizer.vocab(), &chars)).map_err(|error| unwritable(&error))?;
     let config = config_json(tokenizer)?;
     let special_tokens_map = pretty(&Value::Object(special_tokens_map(tokenizer)))?;
     let merges = merges_text(tokenizer, &chars);
@@ -87,7 +88,7 @@ pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
             "fuse_unk": false,
             "byte_fallback": false,
             "ignore_merges": tokenizer.parts().ignore_merges,
-            "vocab": vocab_object(&chars),
+            "vocab": vocab_object(tokenizer.vocab(), &chars),
             "merges": merges,
         },
     });
@@ -107,9 +108,10 @@ fn added_tokens(tokenizer: &Tokenizer) -> Vec<Value> {
     special_tokens.into_iter().map(|special| entry(special.id, &special.content)).collect()
 }
 
-fn vocab_object(chars: &[String]) -> Value {
-    let object: Map<String, Value> = (0_u64..).zip(chars).map(|(id, token)| (token.clone(), id.into())).collect();
-    Value::Object(object)
+/// Special tokens are in it too: readers number those that are not by themselves, behind the last token.
+fn vocab_object(vocab: &Vocab, chars: &[String]) -> Value {
+    let tokens = (0..).zip(chars).filter(|(id, _)| !vocab.is_unused(*id));
+    Value::Object(tokens.map(|(id, token): (TokenId, _)| (token.clone(), id.into())).collect())
 }
 
 /// Every token as the byte-level files write it, by id; a special token is written as it is.
