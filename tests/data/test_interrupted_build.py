@@ -161,6 +161,18 @@ def test_a_shard_that_was_completed_after_the_journal_is_shortened_again(
     assert files_of(shards) == files_of(tmp_path / "whole")
 
 
+def test_what_a_kill_right_after_the_manifest_leaves_is_removed(
+    corpus: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    shards = tmp_path / "shards"
+    build(corpus, tokenizer, shards)
+    whole = files_of(shards)
+    for name in (".lock", ".unfinished", ".journal.json"):
+        (shards / name).write_text("x")
+    assert build(corpus, tokenizer, shards).was_complete
+    assert files_of(shards) == whole
+
+
 @pytest.mark.parametrize("change", ["settings", "text", "shard", "journal"])
 def test_what_is_of_no_use_is_made_anew_with_a_warning(
     change: str, corpus: Path, tokenizer: Tokenizer, tmp_path: Path

@@ -84,8 +84,12 @@ pub fn build(
     check_settings(&manifest, tokenizer, options, out)?;
     let summary = read_only(source, tokenizer, callback)?;
     check_equal(out, "corpus", &manifest.corpus.fingerprint, &checksum::hex(summary.fingerprint))?;
-    // Where the directory may not be written to, what a kill left in it stays.
-    let _ = directory::tidy(out);
+    // A kill right after the manifest leaves files that nobody needs; where they cannot be removed they stay.
+    if directory::has_remains(out)
+        && let Ok(_locked) = LockedDirectory::claim(out, "shards")
+    {
+        let _ = directory::tidy(out);
+    }
     Ok(Built { manifest: *manifest, was_complete: true, resumed_shards: 0, encoded_bytes: 0, started_over: None })
 }
 

@@ -117,7 +117,12 @@ pub(super) fn finish(directory: &Path, manifest: &Manifest) -> Result<()> {
     tidy(directory)
 }
 
-/// Removes what a build needs and a finished directory does not; a kill right after the manifest leaves it.
+/// Whether there is something in a finished directory that only a build needs.
+pub(super) fn has_remains(directory: &Path) -> bool {
+    [LOCK_FILE, JOURNAL_FILE, MARKER_FILE].iter().any(|name| directory.join(name).exists())
+}
+
+/// Removes what a build needs and a finished directory does not, but for the lock, which goes with its owner.
 pub(super) fn tidy(directory: &Path) -> Result<()> {
     durable::remove_if_exists(&directory.join(JOURNAL_FILE))?;
     durable::remove_if_exists(&directory.join(MARKER_FILE))
