@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use crate::predict::{predict_counting, predict_training, sample_texts};
     #[pymodule_export]
-    use crate::shard::{build_shards, file_checksum};
+    use crate::shard::{build_shards, file_checksum, file_checksums};
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]
