@@ -12,6 +12,7 @@ from typing import Any, SupportsFloat, SupportsIndex, final
 __all__ = [
     "Corpus",
     "Progress",
+    "RowReader",
     "Tokenizer",
     "all_special_tokens",
     "build_shards",
@@ -21,6 +22,7 @@ __all__ = [
     "file_checksums",
     "is_in_memory",
     "merge_counts",
+    "permute",
     "predict_counting",
     "predict_training",
     "read_counts_manifest",
@@ -92,6 +94,55 @@ class Progress:
     def unit(self, /) -> str:
         """
         What `done` and `total` count, such as `bytes`.
+        """
+
+@final
+class RowReader:
+    """
+    Reads the rows of a split into arrays; see `slm.data.rows`.
+    """
+    def __new__(
+        cls,
+        /,
+        tokens: SupportsGetItem[int, tuple[str | PathLike[str], SupportsIndex, SupportsIndex]],
+        indices: SupportsGetItem[int, tuple[str | PathLike[str], SupportsIndex, SupportsIndex]],
+        *,
+        token_bytes: SupportsIndex,
+        vocab_size: SupportsIndex,
+        end_of_text_id: SupportsIndex,
+        row_tokens: SupportsIndex,
+        best_fit_directory: str | PathLike[str] | None,
+        boundaries: bool,
+        max_open_files: SupportsIndex,
+    ) -> RowReader:
+        """
+        Opens the files of ids and of offsets, each given as path, bytes before the array and elements in it.
+
+        Rows are the stream of all documents cut every `row_tokens`, or, with a directory for the file of the plan, documents packed
+        by best fit.
+        """
+    @property
+    def num_rows(self, /) -> int:
+        """
+        Rows in one pass.
+        """
+    @property
+    def padding_tokens(self, /) -> int:
+        """
+        Positions in one pass that hold no token.
+        """
+    def read(
+        self,
+        /,
+        rows: numpy.typing.NDArray[numpy.int64],
+        slots: numpy.typing.NDArray[numpy.int64],
+        input_ids: numpy.typing.NDArray[numpy.int64],
+        target_ids: numpy.typing.NDArray[numpy.int64],
+        position_ids: numpy.typing.NDArray[numpy.int64] | None,
+        document_ids: numpy.typing.NDArray[numpy.int32] | None,
+    ) -> None:
+        """
+        Writes row `rows[i]` to row `slots[i]` of contiguous arrays of `row_tokens` columns.
         """
 
 @final
@@ -348,6 +399,13 @@ def merge_counts(
 ) -> None:
     """
     Adds counts up into a directory.
+    """
+
+def permute(
+    indices: numpy.typing.NDArray[numpy.int64], *, size: SupportsIndex, seed: SupportsIndex, epoch: SupportsIndex
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Maps indices in [0, size) to their places in the order of a seed and an epoch; `size` is 1 to 2^63.
     """
 
 def predict_counting(

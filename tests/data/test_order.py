@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm.data.order import Permutation
+from tests.reference.order import NaivePermutation
 
 
 @given(size=st.integers(1, 3000), seed=st.integers(-(2**70), 2**70), epoch=st.integers(0, 2**40))
@@ -25,6 +26,13 @@ def test_sizes_up_to_two_to_the_63_keep_indices_apart(size: int, seed: int, indi
     assert len(set(images.tolist())) == len(wanted)
     assert images.min() >= 0
     assert images.max() < size
+
+
+@given(size=st.integers(1, 2**63), seed=st.integers(-(2**70), 2**70), epoch=st.integers(0, 2**40))
+@settings(max_examples=150, deadline=None)
+def test_the_order_is_that_of_the_naive_network(size: int, seed: int, epoch: int):
+    indices = np.unique(np.linspace(0, size - 1, 40).astype(np.uint64).clip(0, size - 1).astype(np.int64))
+    assert Permutation(size, seed, epoch)(indices).tolist() == NaivePermutation(size, seed, epoch)(indices).tolist()
 
 
 def test_golden_order_never_changes():

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from slm.data.dataset import TokenDataset
 from slm.data.loader import Loader
+from slm.data.mixture import Mixture
 from slm.data.torch_dataset import RowDataset
 from slm.errors import ConfigError, DataError
 from tests.reference.shards import random_documents, write_shards
@@ -127,6 +128,79 @@ def test_a_state_can_be_saved_as_json_and_by_the_loader(shards: Path) -> None:
     with Loader(TokenDataset(shards), row_tokens=ROW_TOKENS, batch_rows=4, seed=SEED) as loader:
         next(loader)
         assert state == vars(loader.state())
+
+
+OPTIONS = {"weights": [0.7, 0.2, 0.1], "packing": "best_fit", "with_boundaries": True}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    path = tmp_path_factory.mktemp("three")
+    return [
+        write_shards(path / str(seed), {"train": random_documents(count, seed=seed)}, documents_per_shard=6)
+        for seed, count in enumerate((40, 12, 5))
+    ]
+
+
+def with_options(three: list[Path], **settings: Any) -> RowDataset:
+    return RowDataset(three, **({"row_tokens": 24, "batch_rows": 4, "seed": SEED} | OPTIONS | settings))
+
+
+@pytest.mark.parametrize(("num_workers", "start"), WORKERS)
+def test_mixture_packing_and_boundaries_are_those_of_the_loader(
+    num_workers: int, start: str, three: list[Path]
+) -> None:
+    count = 40
+    batches = list(islice(loader_of(with_options(three), num_workers, start), count))
+    mixture = Mixture([TokenDataset(path) for path in three], OPTIONS["weights"])
+    with Loader(mixture, row_tokens=24, batch_rows=4, seed=SEED, packing="best_fit", with_boundaries=True) as loader:
+        for found, expected in zip(batches, loader, strict=False):
+            assert found["input_ids"].tolist() == expected.input_ids_BT.tolist()
+            assert found["target_ids"].tolist() == expected.target_ids_BT.tolist()
+            assert expected.boundaries is not None
+            assert found["position_ids"].tolist() == expected.boundaries.position_ids_BT.tolist()
+            assert found["document_ids"].tolist() == expected.boundaries.document_ids_BT.tolist()
+            assert found["cu_seqlens"].tolist() == expected.boundaries.cu_seqlens.tolist()
+            assert found["max_seqlen"] == expected.boundaries.max_seqlen
+    dataset = with_options(three)
+    assert [share.rows for share in dataset.shares(batches[-1])] == [112, 32, 16]
+    assert dataset.padding_share > 0
+
+
+def test_a_mixture_resumes_with_other_ranks_workers_and_batches(three: list[Path]) -> None:
+    straight = list(islice(loader_of(with_options(three, batch_rows=1)), 5 * 4 + 7 * 2 * 3 + 4 * 3 * 2))
+    rows: list[list[int]] = []
+    state: dict[str, Any] | None = None
+    for world_size, num_workers, start, batch_rows, steps in [
+        (1, 2, "fork", 4, 5),
+        (2, 0, None, 3, 7),
+        (3, 1, "spawn", 2, 4),
+    ]:
+        of_rank: list[list[dict[str, Any]]] = []
+        for rank in range(world_size):
+            dataset = with_options(three, batch_rows=batch_rows, rank=rank, world_size=world_size)
+            if state is not None:
+                dataset.load_state_dict(state)
+            of_rank.append(list(islice(loader_of(dataset, num_workers, start), steps)))
+        state = dataset.state_dict(of_rank[-1][-1])
+        rows += rows_of([of_rank[rank][step] for step in range(steps) for rank in range(world_size)])
+    assert rows == rows_of(straight)
+
+
+def test_a_state_from_before_there_were_packings_goes_on(shards: Path) -> None:
+    dataset = make(shards)
+    state = dataset.state_dict(next(iter(dataset)))
+    assert state.pop("packing") == "stream"
+    again = make(shards)
+    again.load_state_dict(state)
+    assert again.state_dict()["next_row"] == 4
+    with pytest.raises(DataError, match="packing stream, this run has best_fit"):
+        make(shards, packing="best_fit").load_state_dict(state)
+
+
+def test_a_batch_that_is_kept_is_not_written_over(shards: Path) -> None:
+    batches = list(islice(loader_of(make(shards)), 10))
+    assert rows_of(batches) == expected_rows(shards, 40)
 
 
 @pytest.mark.parametrize(

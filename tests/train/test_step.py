@@ -6,7 +6,7 @@ import torch
 
 from slm.config.model import ModelConfig
 from slm.config.train import OptimizerConfig, TrainConfig
-from slm.data.loader import Batch
+from slm.data.rows import Batch
 from slm.model.transformer import Transformer
 from slm.train.precision import Precision
 from slm.train.step import Learner

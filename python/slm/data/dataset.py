@@ -4,22 +4,27 @@ import os
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slm.data.manifest import Manifest, ShardEntry
+from slm.data.manifest import Manifest
 from slm.errors import DataError
 
-TokenArray = NDArray[np.uint16 | np.uint32]
+TokenArray: TypeAlias = NDArray[np.uint16 | np.uint32]
+
+ArrayPlace: TypeAlias = tuple[Path, int, int]
+"""A file, the bytes before its array, and the elements of the array."""
+
+_OFFSETS_AT_ONCE = 1 << 13
 
 
 class TokenDataset:
-    """A split of a shard directory: every token of it in document order, mapped from the files on demand.
+    """A split of a shard directory: every token of it in document order, read from the files on demand.
 
     Opening it reads the manifest and the header of each shard and compares the two; tokens are read when they are asked
-    for.
+    for. Nothing is mapped: what is resident does not grow with what was read, and a file that was cut off is an error.
 
     Args:
         shards_dir: Directory that `slm data build` wrote.
@@ -46,7 +51,11 @@ class TokenDataset:
                 f"`{self.shards_dir}` has no tokens in split `{split}`; it holds {held}\n\n"
                 "hint: rebuild the shards with a larger `validation_fraction` or from more text"
             )
-        self._maps = [self._open(entry) for entry in self.shards]
+        dtype = np.dtype(self.manifest.dtype)
+        self.token_arrays = [self._place(entry.tokens_file, dtype, entry.tokens) for entry in self.shards]
+        self.index_arrays = [
+            self._place(entry.index_file, np.dtype(np.uint64), entry.documents + 1) for entry in self.shards
+        ]
         self._starts = np.cumsum([0, *(entry.tokens for entry in self.shards)], dtype=np.int64)
         self.num_tokens = int(self._starts[-1])
         self.num_documents = sum(entry.documents for entry in self.shards)
@@ -81,9 +90,10 @@ class TokenDataset:
             count: Number of tokens.
 
         Returns:
-            The ids, (count,), uint16 or uint32 as stored; a read-only view of the file where one shard holds them all.
+            The ids, (count,), uint16 or uint32 as stored.
 
         Raises:
+            DataError: A shard has become shorter.
             IndexError: The range leaves [0, num_tokens).
         """
         stop = start + count
@@ -91,34 +101,34 @@ class TokenDataset:
             raise IndexError(f"tokens [{start}, {stop}) of a split of {self.num_tokens} tokens")
         shard_idx = int(np.searchsorted(self._starts, start, side="right")) - 1
         offset = start - int(self._starts[shard_idx])
-        if count and stop <= self._starts[shard_idx + 1]:
-            return self._maps[shard_idx][offset : offset + count]
+        dtype = np.dtype(self.manifest.dtype)
         # With shards of 3 and 4 tokens, tokens(2, 3) takes [2:3] of the first, then [0:2] of the second.
         pieces: list[TokenArray] = []
         while count:
-            piece = self._maps[shard_idx][offset : offset + count]
-            pieces.append(piece)
-            count -= len(piece)
+            path, header_bytes, held = self.token_arrays[shard_idx]
+            wanted = min(count, held - offset)
+            pieces.append(np.fromfile(path, dtype, wanted, offset=header_bytes + offset * dtype.itemsize))
+            if len(pieces[-1]) < wanted:
+                raise _ended_early(path)
+            count -= wanted
             shard_idx, offset = shard_idx + 1, 0
-        return np.concatenate(pieces) if pieces else self._maps[0][:0]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, dtype)])
 
     def documents(self) -> Iterator[TokenArray]:
-        """Give each document's ids in order, its end-of-text id last, as a read-only view of the shard.
+        """Give each document's ids in order, its end-of-text id last.
 
         Raises:
-            DataError: The offsets of a shard do not rise from 0 to its number of tokens.
+            DataError: The offsets of a shard do not rise from 0 to its number of tokens, or it has become shorter.
         """
-        for entry, tokens in zip(self.shards, self._maps, strict=True):
-            path = self.shards_dir / entry.index_file
-            offsets = _load(path)
-            valid = offsets.shape == (entry.documents + 1,) and offsets.dtype == np.uint64
-            if not valid or offsets[0] != 0 or offsets[-1] != len(tokens) or np.any(offsets[1:] < offsets[:-1]):
-                raise DataError(
-                    f"`{path}` does not hold {entry.documents + 1} rising offsets from 0 to {len(tokens)}\n\n"
-                    f"hint: `slm data verify {self.shards_dir}` says which shards are damaged; rebuild them"
-                )
-            for document_idx in range(entry.documents):
-                yield tokens[int(offsets[document_idx]) : int(offsets[document_idx + 1])]
+        dtype = np.dtype(self.manifest.dtype)
+        for (path, header_bytes, num_tokens), index in zip(self.token_arrays, self.index_arrays, strict=True):
+            with path.open("rb") as file:
+                file.seek(header_bytes)
+                for length in _document_lengths(index, num_tokens):
+                    ids = np.fromfile(file, dtype, length)
+                    if len(ids) < length:
+                        raise _ended_early(path)
+                    yield ids
 
     def locate(self, position: int) -> str:
         """Say where a token is, for messages: the shard's file and the position in it."""
@@ -126,20 +136,58 @@ class TokenDataset:
         path = self.shards_dir / self.shards[shard_idx].tokens_file
         return f"`{path}` at token {position - int(self._starts[shard_idx])}"
 
-    def _open(self, entry: ShardEntry) -> TokenArray:
-        path = self.shards_dir / entry.tokens_file
-        tokens = _load(path)
-        if tokens.dtype != np.dtype(self.manifest.dtype) or tokens.shape != (entry.tokens,):
+    def _place(self, name: str, dtype: np.dtype[Any], length: int) -> ArrayPlace:
+        """Compare the header of a shard's file with the manifest, and find where its array begins."""
+        path = self.shards_dir / name
+        try:
+            with path.open("rb") as file:
+                version = np.lib.format.read_magic(file)
+                read_header = np.lib.format.read_array_header_1_0
+                shape, is_fortran, found = read_header(file) if version == (1, 0) else ((), True, np.dtype("V"))
+                header_bytes = file.tell()
+        except ValueError as err:
             raise DataError(
-                f"`{path}` is {tokens.dtype} of shape {tokens.shape}, the manifest says {self.manifest.dtype} of shape "
-                f"({entry.tokens},)\n\nhint: rebuild the shards with `slm data build`"
+                f"`{path}` is not a whole .npy file: {err}\n\nhint: rebuild it with `slm data build`"
+            ) from err
+        if found != dtype.newbyteorder("<") or shape != (length,) or is_fortran:
+            raise DataError(
+                f"`{path}` is {found} of shape {shape}, the manifest says {dtype} of shape ({length},)\n\n"
+                "hint: rebuild the shards with `slm data build`"
             )
-        return tokens
+        return path, header_bytes, length
 
 
-def _load(path: Path) -> NDArray[Any]:
-    """Map an `.npy` file read-only, as a plain array so that slices cost no subclass."""
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError as err:
-        raise DataError(f"`{path}` is not a whole .npy file: {err}\n\nhint: rebuild it with `slm data build`") from err
+def _document_lengths(index: ArrayPlace, num_tokens: int) -> Iterator[int]:
+    """Read an index a stretch at a time and give the length of each document."""
+    path, header_bytes, left = index
+    last = 0
+    with path.open("rb") as file:
+        file.seek(header_bytes)
+        # The first offset is where the first document starts, not where one ends.
+        if np.fromfile(file, np.dtype("<u8"), 1).tolist() != [0]:
+            raise _not_rising(index, num_tokens)
+        left -= 1
+        while left:
+            offsets = np.fromfile(file, np.dtype("<u8"), min(left, _OFFSETS_AT_ONCE)).astype(np.int64)
+            left -= len(offsets)
+            lengths = np.diff(offsets, prepend=last)
+            is_valid = len(offsets) and (lengths >= 0).all() and offsets[-1] <= num_tokens
+            if not is_valid or (not left and offsets[-1] != num_tokens):
+                raise _not_rising(index, num_tokens)
+            yield from lengths.tolist()
+            last = int(offsets[-1])
+
+
+def _not_rising(index: ArrayPlace, num_tokens: int) -> DataError:
+    path, _, length = index
+    return DataError(
+        f"`{path}` does not hold {length} rising offsets from 0 to {num_tokens}\n\n"
+        f"hint: `slm data verify {path.parent}` says which shards are damaged; rebuild them"
+    )
+
+
+def _ended_early(path: Path) -> DataError:
+    return DataError(
+        f"`{path}` ends early: it was changed while it was read\n\n"
+        "hint: copy it again from where it came, or rebuild the shards with `slm data build`"
+    )

@@ -10,17 +10,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_NUM_ROUNDS: Final = 8
+from slm import _core
+
 _WORD: Final = (1 << 64) - 1
-_GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 
 
 class Permutation:
     """A pseudo-random bijection of [0, size), the same on every machine.
 
     A Feistel network permutes the smallest power of two that holds `size`; an image outside [0, size) is mapped again
-    until it falls inside (cycle walking), which takes fewer than two tries on average. The halves of the network differ
-    by a bit where the width is odd. Memory is constant, and an index costs about 0.1 microseconds in large arrays.
+    until it falls inside (cycle walking), which takes fewer than two tries on average. Memory is constant, and an index
+    costs about 0.05 microseconds.
 
     Args:
         size: Number of indices, 1 to 2^63.
@@ -43,12 +43,8 @@ class Permutation:
         if not 1 <= size <= 1 << 63:
             raise ValueError(f"the size of a permutation is 1 to 2^63, not {size}")
         self.size = size
-        bits = (size - 1).bit_length()
-        self._low_bits = np.uint64(bits - bits // 2)
-        self._low_mask = np.uint64((1 << (bits - bits // 2)) - 1)
-        self._high_mask = np.uint64((1 << (bits // 2)) - 1)
-        key = _mix_int(_mix_int(seed & _WORD) ^ _mix_int((epoch + 1) * _GOLDEN & _WORD))
-        self._keys = [np.uint64(_mix_int((key + r * _GOLDEN) & _WORD)) for r in range(_NUM_ROUNDS)]
+        self.seed = seed & _WORD
+        self.epoch = epoch & _WORD
 
     def __call__(self, index: ArrayLike) -> NDArray[np.int64]:
         """Map indices to their places.
@@ -63,33 +59,5 @@ class Permutation:
             IndexError: An index is outside [0, size).
         """
         indices = np.asarray(index, dtype=np.int64)
-        if indices.size and (indices.min() < 0 or indices.max() >= self.size):
-            raise IndexError(f"an index into a permutation of {self.size} is outside [0, {self.size})")
-        images = self._encrypt(indices.reshape(-1).astype(np.uint64))
-        outside = np.flatnonzero(images >= self.size)
-        while outside.size:
-            images[outside] = self._encrypt(images[outside])
-            outside = outside[images[outside] >= self.size]
-        return images.astype(np.int64).reshape(indices.shape)
-
-    def _encrypt(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """Permute the power of two; a round changes one half by a keyed function of the other, so it can be undone."""
-        high, low = values >> self._low_bits, values & self._low_mask
-        for r in range(0, _NUM_ROUNDS, 2):
-            high = high ^ (_mix(low ^ self._keys[r]) & self._high_mask)
-            low = low ^ (_mix(high ^ self._keys[r + 1]) & self._low_mask)
-        return (high << self._low_bits) | low
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Finalize as SplitMix64 does: every input bit changes about half of the output bits. Arithmetic is modulo 2^64."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def _mix_int(x: int) -> int:
-    """Do the same for one Python integer."""
-    x = (x ^ (x >> 30)) * 0xBF58_476D_1CE4_E5B9 & _WORD
-    x = (x ^ (x >> 27)) * 0x94D0_49BB_1331_11EB & _WORD
-    return x ^ (x >> 31)
+        images = _core.permute(indices.reshape(-1), size=self.size, seed=self.seed, epoch=self.epoch)
+        return images.reshape(indices.shape)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from slm.checkpoint.layout import find_checkpoints, step_of
 from slm.config.memory import MemoryEstimate, estimate_memory
 from slm.config.run import RunConfig
-from slm.data.loader import row_count
+from slm.data.rows import row_count
 from slm.train.precision import resolve_device
 from slm.train.run_directory import RunDirectory, check_resumable
 from slm.train.sources import open_sources

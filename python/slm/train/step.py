@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slm.config.train import TrainConfig
-from slm.data.loader import Batch
+from slm.data.rows import Batch
 from slm.model.transformer import Transformer
 from slm.train.ema import AveragedWeights
 from slm.train.optimizer import build_optimizer, optimizer_tensors, set_learning_rate

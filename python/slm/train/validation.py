@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from slm.data.dataset import TokenDataset
-from slm.data.loader import read_rows, row_count
+from slm.data.rows import RowArrays, SplitRows
 from slm.model.transformer import Transformer
 from slm.train.precision import Precision, autocast
 
@@ -48,12 +48,11 @@ class Validator:
     def __init__(
         self, dataset: TokenDataset, *, row_tokens: int, max_rows: int, batch_rows: int, token_bytes_V: Tensor | None
     ) -> None:
-        num_rows = row_count(dataset, row_tokens)
+        self._split = SplitRows(dataset, row_tokens)
+        num_rows = self._split.num_rows
         count = min(max_rows, num_rows)
         # Of 10 rows, 4 are 0, 2, 5 and 7.
         self._rows = np.arange(count, dtype=np.int64) * num_rows // count
-        self._dataset = dataset
-        self._row_tokens = row_tokens
         self._batch_rows = batch_rows
         self._token_bytes_V = token_bytes_V
 
@@ -78,11 +77,12 @@ class Validator:
         for start in range(0, len(self._rows), self._batch_rows):
             if is_stopping():
                 return None
-            ids_BU = read_rows(self._dataset, self._rows[start : start + self._batch_rows], self._row_tokens)
-            on_device_BU = torch.from_numpy(ids_BU).to(device)
-            target_ids_BT = on_device_BU[:, 1:].contiguous()
+            rows = self._rows[start : start + self._batch_rows]
+            arrays = RowArrays(len(rows), self._split.row_tokens)
+            self._split.read(rows, np.arange(len(rows), dtype=np.int64), arrays)
+            target_ids_BT = torch.from_numpy(arrays.target_ids_BT).to(device)
             with autocast(device, precision):
-                nll_BT = model.nll(on_device_BU[:, :-1].contiguous(), target_ids_BT)
+                nll_BT = model.nll(torch.from_numpy(arrays.input_ids_BT).to(device), target_ids_BT)
             targets += target_ids_BT.numel()
             totals[0] += nll_BT.sum(dtype=totals.dtype)
             if token_bytes_V is not None:

@@ -29,3 +29,5 @@ pub mod tokenizer;
 pub mod tokenizer_file;
 
 pub mod shard;
+
+pub mod rows;

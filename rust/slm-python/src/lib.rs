@@ -8,6 +8,7 @@ mod counts;
 mod error;
 mod interruptible;
 mod predict;
+mod rows;
 mod shard;
 mod tokenizer;
 mod train;
@@ -25,6 +26,8 @@ mod _core {
     use crate::interruptible::Progress;
     #[pymodule_export]
     use crate::predict::{predict_counting, predict_training, sample_texts};
+    #[pymodule_export]
+    use crate::rows::{RowReader, permute};
     #[pymodule_export]
     use crate::shard::{build_shards, file_checksum, file_checksums};
     #[pymodule_export]

@@ -1,0 +1,42 @@
+"""Where documents begin in a batch, in the forms that attention kernels ask for.
+
+Rows of packed documents are trained on with attention over whole rows, which is simplest, or with each document seeing
+only itself. For the latter, `document_ids` makes a mask (`flex_attention`, or an explicit one), and `cu_seqlens` is
+what kernels of variable length take (`flash_attn_varlen_func`). A row of 6 positions with the end of one document, a
+whole one and 1 position of padding:
+
+    document_ids   0  0  1  1  1 -1
+    position_ids   0  1  0  1  2  0
+    cu_seqlens     0     2        5  6
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Which positions of a batch belong together.
+
+    Attributes:
+        position_ids_BT: Places in the document, or in that part of it that is in the row: a row that begins inside a
+            document begins with 0, for the model sees nothing before it; (B, T), int64.
+        document_ids_BT: Number of the document in its row, from 0; -1 where there is only padding; (B, T), int32.
+        cu_seqlens: Where each stretch begins in the batch read row by row, and B*T at the end; int32. Padding is a
+            stretch of its own, so that all positions are covered.
+        max_seqlen: Positions of the longest stretch.
+    """
+
+    position_ids_BT: NDArray[np.int64]
+    document_ids_BT: NDArray[np.int32]
+    cu_seqlens: NDArray[np.int32]
+    max_seqlen: int
+
+    @classmethod
+    def of(cls, position_ids_BT: NDArray[np.int64], document_ids_BT: NDArray[np.int32]) -> "Boundaries":
+        """Find the stretches: each begins where its positions do."""
+        starts = np.flatnonzero(position_ids_BT.reshape(-1) == 0)
+        cu_seqlens = np.append(starts, position_ids_BT.size).astype(np.int32)
+        return cls(position_ids_BT, document_ids_BT, cu_seqlens, int(np.diff(cu_seqlens).max()))
