@@ -19,6 +19,7 @@ __all__ = [
     "count_pretokens",
     "default_memory_limit",
     "file_checksum",
+    "file_checksums",
     "is_in_memory",
     "merge_counts",
     "permute",
@@ -40,7 +41,7 @@ class Corpus:
         The files in the order they are read; empty for an iterable.
         """
     @staticmethod
-    def from_iterable(iterable: Any, invalid_utf8: str) -> Corpus:
+    def from_iterable(iterable: Any, invalid_utf8: str, on_error: str) -> Corpus:
         """
         Takes documents from an iterable of `str` and `bytes`.
         """
@@ -52,6 +53,7 @@ class Corpus:
         separator: str | None,
         field: str,
         invalid_utf8: str,
+        on_error: str,
     ) -> Corpus:
         """
         Finds the files of a corpus; none is opened yet.
@@ -335,12 +337,13 @@ def build_shards(
     *,
     validation_fraction: SupportsFloat | SupportsIndex,
     shard_tokens: SupportsIndex,
+    deduplicate: bool,
     num_threads: SupportsIndex,
+    memory_limit: SupportsIndex,
     progress: collections.abc.Callable[[Progress], object] | None = None,
-) -> tuple[bool, int, int, str | None]:
+) -> tuple[bool, int, int, int, str | None]:
     """
-    Builds a shard directory; gives whether it held the same shards already, how many finished shards of an interrupted build were
-    not made again, how many bytes of text were encoded, and why what such a build left was of no use, where it left something.
+    Builds a shard directory.
     """
 
 def count_pretokens(
@@ -373,6 +376,13 @@ def file_checksum(
 ) -> str:
     """
     The checksum of a whole file as manifests carry it: XXH3-64 in 16 hexadecimal digits.
+    """
+
+def file_checksums(
+    path: str | PathLike[str], *, progress: collections.abc.Callable[[Progress], object] | None = None
+) -> tuple[str, str]:
+    """
+    The checksum of a whole file, and those of its blocks of 4 MiB one after another, as manifests carry them.
     """
 
 def is_in_memory(directory: str | PathLike[str]) -> bool:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,10 +47,14 @@ def files_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+def _committed(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / ".journal.json").read_bytes())["committed"]
+
+
 def journal_of(directory: Path) -> list[str]:
     """The names of the shards that a kill does not undo."""
     try:
-        return [shard["name"] for shard in json.loads((directory / ".journal.json").read_bytes())["finished"]]
+        return [shard["name"] for shard in _committed(directory)["finished"]]
     except FileNotFoundError:
         return []
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slm import _core
 from slm.data.build import build_shards
 from slm.data.inspect import inspect_splits, read_documents
 from slm.data.manifest import Manifest
@@ -42,8 +43,106 @@ def test_a_flipped_bit_is_found_and_named(name: str, position: int, shards: Path
     content = bytearray((shards / name).read_bytes())
     content[position] ^= 1
     (shards / name).write_bytes(content)
-    with pytest.raises(DataError, match=f"{name}` has checksum"):
+    with pytest.raises(DataError, match=f"{name}` (has changed in its bytes|does not begin)"):
         verify_shards(shards)
+
+
+def test_the_range_that_has_changed_is_named(tmp_path: Path) -> None:
+    # Files of several blocks, of which one has a flipped bit in its middle.
+    tokenizer = train_tokenizer(iter(TEXTS), vocab_size=280)
+    generator = np.random.default_rng(0)
+    document = bytes(generator.integers(32, 127, size=5_500_000, dtype=np.uint8)).decode()
+    manifest = build_shards(iter([document, *TEXTS]), tokenizer, tmp_path / "shards")
+    path = tmp_path / "shards" / "shard-00000.npy"
+    content = path.read_bytes()
+    assert len(content) > 10_000_000
+    assert len(manifest.shards[0].tokens_blocks_xxh3) == 16 * 3
+    for position, first, last in (
+        (30, 0, 4095),
+        (4096, 4096, (4 << 20) - 1),
+        (5 << 20, 4 << 20, (8 << 20) - 1),
+        (-1, 8 << 20, len(content) - 1),
+    ):
+        damaged = bytearray(content)
+        damaged[position] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"`{path}` has changed in its bytes {first} to {last}:"):
+            verify_shards(tmp_path / "shards")
+    path.write_bytes(content)
+    verify_shards(tmp_path / "shards")
+    # Shards of before there were checksums of blocks.
+    damage(tmp_path / "shards", set_in("shards", 0, "tokens_blocks_xxh3", to=""))
+    verify_shards(tmp_path / "shards")
+    path.write_bytes(content[:-1] + b"\x01")
+    with pytest.raises(DataError, match=rf"has changed in its bytes 0 to {len(content) - 1}:"):
+        verify_shards(tmp_path / "shards")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda content: content[:-2], "bytes 4140 to 4141 are missing"),
+        (lambda content: content + b"ab", "bytes 4142 to 4143 are too many"),
+        (lambda content: content[:6], "bytes 6 to 4141 are missing"),
+        (lambda content: b"PICKLE" + content[6:], "bytes 0 to 9 are wrong"),
+        (lambda content: content[:8] + b"\xff\xff" + content[10:], "bytes 0 to 9 are wrong"),
+    ],
+)
+def test_a_file_of_another_shape_is_named_with_the_bytes(
+    change: Callable[[bytes], bytes], problem: str, shards: Path
+) -> None:
+    path = shards / "shard-00000.npy"
+    content = path.read_bytes()[:4142].ljust(4142, b"\0")
+    damage(shards, set_in("shards", 0, "tokens", to=23))
+    damage(
+        shards, lambda manifest: manifest["splits"]["train"].update(tokens=sum(s["tokens"] for s in manifest["shards"]))
+    )
+    path.write_bytes(change(content))
+    with pytest.raises(DataError, match=problem) as raised:
+        verify_shards(shards)
+    assert str(path) in str(raised.value)
+    assert "hint: copy it again" in str(raised.value)
+
+
+def test_files_that_are_missing_or_not_named_are_found(shards: Path) -> None:
+    (shards / "shard-00007.npy").write_bytes(b"")
+    with pytest.raises(DataError, match=r"shard-00007\.npy` is not named in the manifest"):
+        verify_shards(shards)
+    (shards / "shard-00007.npy").unlink()
+    (shards / "notes.txt").write_text("of somebody")
+    verify_shards(shards)
+    (shards / "shard-00001.npy").unlink()
+    with pytest.raises(DataError, match=r"shard-00001\.npy` is missing"):
+        verify_shards(shards)
+
+
+def test_a_link_out_of_the_directory_is_refused(shards: Path, tmp_path: Path) -> None:
+    path = shards / "shard-00001.npy"
+    elsewhere = path.rename(tmp_path / "elsewhere.npy")
+    path.symlink_to(elsewhere)
+    with pytest.raises(DataError, match=r"shard-00001\.npy` is a link to .*outside of the directory"):
+        Manifest.load(shards)
+    path.unlink()
+    elsewhere.rename(path)
+    (tmp_path / "link").symlink_to(shards)
+    verify_shards(tmp_path / "link")
+
+
+def test_ids_that_contradict_the_manifest_are_found(shards: Path) -> None:
+    path = shards / "shard-00000.npy"
+    content = path.read_bytes()
+    for change, message in (
+        (lambda ids: ids.__setitem__(3, 280), r"size of the vocabulary, at bytes 4102 to 4103"),
+        (lambda ids: ids.__setitem__(-1, 5), r"end-of-text id at the end of a document, at bytes \d+ to \d+"),
+    ):
+        path.write_bytes(content)
+        ids = np.load(path, mmap_mode="r+")
+        change(ids)
+        ids.flush()
+        damage(shards, set_in("shards", 0, "tokens_xxh3", to=_core.file_checksum(path)))
+        damage(shards, set_in("shards", 0, "tokens_blocks_xxh3", to=""))
+        with pytest.raises(DataError, match=message):
+            verify_shards(shards)
 
 
 @pytest.mark.parametrize(
@@ -109,12 +208,11 @@ def test_a_manifest_that_is_no_manifest_is_refused(content: str, shards: Path) -
 
 def test_arrays_that_contradict_the_manifest_are_found(shards: Path) -> None:
     # A writer that was wrong from the start, checksums and all.
-    from slm import _core
-
     path = shards / "shard-00000.index.npy"
     offsets = np.load(path)
     np.save(path, offsets[::-1].copy())
     damage(shards, set_in("shards", 0, "index_xxh3", to=_core.file_checksum(path)))
+    damage(shards, set_in("shards", 0, "index_blocks_xxh3", to=""))
     with pytest.raises(DataError, match="offset"):
         verify_shards(shards)
 

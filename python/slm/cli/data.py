@@ -57,7 +57,9 @@ def build(
             settings.out,
             validation_fraction=settings.validation_fraction,
             shard_tokens=settings.shard_tokens,
+            deduplicate=settings.deduplicate,
             num_threads=settings.num_threads,
+            memory_limit=settings.memory_limit,
             progress=on_progress,
         )
     if json_:
@@ -66,6 +68,7 @@ def build(
             "was_complete": built.was_complete,
             "resumed_shards": built.resumed_shards,
             "encoded_bytes": built.encoded_bytes,
+            "peak_memory_bytes": built.peak_memory_bytes,
         }
         typer.echo(json.dumps(made | {"manifest": built.manifest.model_dump(mode="json")}))
         return

@@ -124,6 +124,7 @@ def corpus_arguments(corpus: "CorpusConfig") -> dict[str, Any]:
         "format": corpus.format,
         "field": corpus.field,
         "invalid_utf8": corpus.invalid_utf8,
+        "on_error": corpus.on_error,
     }
 
 

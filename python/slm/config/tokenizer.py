@@ -43,6 +43,13 @@ class CorpusConfig(Config):
     The same goes for lone surrogates in JSON.
     """
 
+    on_error: Literal["error", "skip"] = "error"
+    """What becomes of a document that cannot be read: an `error`, or `skip` it; counted, and the first are named.
+
+    That is a malformed JSON line, one without the field or without text in it, a document that is not UTF-8, and what
+    there is where a compressed or Parquet file is cut off or corrupt.
+    """
+
     @model_validator(mode="after")
     def _separator_goes_with_documents(self) -> Self:
         if self.documents == "separator" and self.separator is None:

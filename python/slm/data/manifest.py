@@ -19,9 +19,12 @@ TOKENIZER_DIRECTORY = "tokenizer"
 _MARKER_FILE = ".unfinished"
 _MAX_MANIFEST_BYTES = 64 << 20
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
+# Those that this package and `np.save` write.
+_HEADER_SIZES = (4096, 128, 64)
 
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Checksums = Annotated[str, Field(pattern=r"^([0-9a-f]{16})*$")]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{8,128}$")]
 
 
@@ -84,6 +87,12 @@ class ShardEntry(Record):
     index_xxh3: Checksum
     """XXH3-64 of the whole index file."""
 
+    tokens_blocks_xxh3: Checksums = ""
+    """XXH3-64 of each 4 MiB of the file of ids, 16 digits each; the last block may be shorter. Empty if not written."""
+
+    index_blocks_xxh3: Checksums = ""
+    """The same of the index file."""
+
     @property
     def tokens_file(self) -> str:
         """Name of the file of ids."""
@@ -94,6 +103,11 @@ class ShardEntry(Record):
         """Name of the file of document offsets."""
         return f"{self.name}.index.npy"
 
+    @property
+    def files(self) -> tuple[str, str]:
+        """Names of both."""
+        return self.tokens_file, self.index_file
+
 
 class CorpusEntry(Record):
     """What was read."""
@@ -102,19 +116,44 @@ class CorpusEntry(Record):
     """Files."""
 
     bytes: Count
-    """Bytes of text in UTF-8."""
+    """Bytes of the text in the shards, in UTF-8."""
 
     documents: Count
-    """Documents that have text."""
+    """Documents in the shards."""
 
     skipped: Mapping[str, Count]
     """Documents that are in no shard, by reason."""
+
+    first_skipped: tuple[str, ...] = ()
+    """Of the first documents that something was wrong with: where they are, and what it is."""
 
     replaced_sequences: Count = 0
     """Sequences of bytes that were not UTF-8 and became U+FFFD."""
 
     fingerprint: Fingerprint
     """Identity of the text, its documents and their order."""
+
+
+class SourceEntry(Record):
+    """What is from one of the paths that make up a corpus."""
+
+    path: str | None
+    """The path, directory, glob or list as it was given; None for documents in memory."""
+
+    files: Count
+    """Files."""
+
+    documents: Count
+    """Documents in the shards."""
+
+    tokens: Count
+    """Their ids, those that end documents included."""
+
+    bytes: Count
+    """Bytes of their text in UTF-8."""
+
+    skipped: Mapping[str, Count]
+    """Documents that are in no shard, by reason."""
 
 
 class Manifest(Record):
@@ -141,11 +180,17 @@ class Manifest(Record):
     corpus: CorpusEntry
     """What was read."""
 
+    sources: tuple[SourceEntry, ...] = ()
+    """Where it is from, one entry for each path that was given; empty if the writer did not say."""
+
     validation_fraction: Annotated[float, Field(ge=0, le=1)]
     """Share of the documents that was to be held out."""
 
     shard_tokens: Count | None = None
     """Ids after which a shard was closed; None if the writer did not say."""
+
+    deduplicate: bool = False
+    """Whether documents that are equal to one before them were left out."""
 
     created_by: str
     """Program that wrote the shards, and its version."""
@@ -167,7 +212,9 @@ class Manifest(Record):
                 "hint: run the same `slm data build` again; it finishes with the same shards"
             )
         with path.open("rb") as file:
-            content = file.read(_MAX_MANIFEST_BYTES + 1)
+            # A read takes the memory that it is asked for, whatever there is to read.
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(size, _MAX_MANIFEST_BYTES) + 1)
         if len(content) > _MAX_MANIFEST_BYTES:
             raise DataError(f"`{path}` is larger than the {_MAX_MANIFEST_BYTES >> 20} MiB that a manifest may have")
         try:
@@ -175,6 +222,8 @@ class Manifest(Record):
         except ValidationError as error:
             raise DataError(_describe(path, error)) from None
         for shard in manifest.shards:
+            for name in shard.files:
+                _check_place(directory, name)
             manifest._check_size(directory / shard.tokens_file, shard.tokens, np.dtype(manifest.dtype).itemsize)
             manifest._check_size(directory / shard.index_file, shard.documents + 1, 8)
         return manifest
@@ -224,12 +273,31 @@ class Manifest(Record):
             beginning = file.read(10)
             size = os.fstat(file.fileno()).st_size
         # A `.npy` file says in two bytes how much of its header is still to come.
-        header_bytes = 10 + int.from_bytes(beginning[8:], "little")
-        if not beginning.startswith(_NPY_MAGIC) or size != header_bytes + num_elements * element_bytes:
-            raise DataError(
-                f"`{path}` has {size} bytes, which is not a header and the {num_elements} elements of the manifest\n\n"
-                "hint: copy it again from where it came, or remove the directory and run `slm data build`"
-            )
+        is_cut = _NPY_MAGIC.startswith(beginning[:8]) and len(beginning) < 10
+        header_bytes = _HEADER_SIZES[0] if is_cut else 10 + int.from_bytes(beginning[8:], "little")
+        expected = header_bytes + num_elements * element_bytes
+        if beginning.startswith(_NPY_MAGIC) and size == expected:
+            return
+        if not (is_cut or beginning.startswith(_NPY_MAGIC)) or size - num_elements * element_bytes in _HEADER_SIZES:
+            problem = "does not begin as a `.npy` file of so many elements does: bytes 0 to 9 are wrong"
+        elif size < expected:
+            problem = f"has {size} bytes, its manifest says {expected}: bytes {size} to {expected - 1} are missing"
+        else:
+            problem = f"has {size} bytes, its manifest says {expected}: bytes {expected} to {size - 1} are too many"
+        raise DataError(
+            f"`{path}` {problem}\n\n"
+            "hint: copy it again from where it came, or remove the directory and run `slm data build`"
+        )
+
+
+def _check_place(directory: Path, name: str) -> None:
+    """Refuse a link that leads out of the directory, to a file that whoever made the shards did not hash."""
+    path = directory / name
+    if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
+        raise DataError(
+            f"`{path}` is a link to `{path.resolve()}`, which is outside of the directory\n\n"
+            "hint: put the file itself there; the directory as a whole may be a link"
+        )
 
 
 def _describe(path: Path, error: ValidationError) -> str:

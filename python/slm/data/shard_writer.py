@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from slm import _core
 from slm.data.manifest import ShardEntry, Totals
 
-_HEADER_BYTES = 4096
+HEADER_BYTES = 4096
+"""Bytes before the array in a file of a shard."""
+
+
+def npy_header(dtype: np.dtype[Any], length: int) -> bytes:
+    """The header of a one-dimensional `.npy` file, as all files of shards have it."""
+    fields = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({length},), }}"
+    prefix = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
+    return (prefix + fields.encode()).ljust(HEADER_BYTES - 1) + b"\n"
 
 
 class SplitWriter:
@@ -105,14 +113,18 @@ class _ShardWriter:
         self._text_bytes += text_bytes
 
     def finish(self, split: Literal["train", "validation"]) -> ShardEntry:
+        tokens_xxh3, tokens_blocks_xxh3 = self._tokens.finish()
+        index_xxh3, index_blocks_xxh3 = self._index.finish()
         return ShardEntry(
             name=self._name,
             split=split,
             tokens=self._tokens.length,
             documents=self._index.length - 1,
             bytes=self._text_bytes,
-            tokens_xxh3=self._tokens.finish(),
-            index_xxh3=self._index.finish(),
+            tokens_xxh3=tokens_xxh3,
+            index_xxh3=index_xxh3,
+            tokens_blocks_xxh3=tokens_blocks_xxh3,
+            index_blocks_xxh3=index_blocks_xxh3,
         )
 
     def abandon(self) -> None:
@@ -127,24 +139,21 @@ class _ArrayWriter:
         self._path = path
         self._dtype = dtype
         self._file = path.open("xb")
-        self._file.write(bytes(_HEADER_BYTES))
+        self._file.write(bytes(HEADER_BYTES))
         self.length = 0
 
     def append(self, elements: NDArray[Any]) -> None:
         self._file.write(np.ascontiguousarray(elements, self._dtype).data)
         self.length += len(elements)
 
-    def finish(self) -> str:
-        """Complete the file, bring it to the disk and give its checksum."""
-        fields = f"{{'descr': '{self._dtype.str}', 'fortran_order': False, 'shape': ({self.length},), }}"
-        prefix = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
-        header = (prefix + fields.encode()).ljust(_HEADER_BYTES - 1) + b"\n"
+    def finish(self) -> tuple[str, str]:
+        """Complete the file, bring it to the disk and give its checksum and those of its blocks."""
         with self._file:
             self._file.seek(0)
-            self._file.write(header)
+            self._file.write(npy_header(self._dtype, self.length))
             self._file.flush()
             os.fsync(self._file.fileno())
-        return _core.file_checksum(self._path)
+        return _core.file_checksums(self._path)
 
     def abandon(self) -> None:
         self._file.close()

@@ -20,6 +20,9 @@ Format: TypeAlias = Literal["auto", "text", "jsonl", "parquet"]
 Documents: TypeAlias = Literal["file", "line", "separator"]
 """What one document of a text file is."""
 
+OnError: TypeAlias = Literal["error", "skip"]
+"""What becomes of a document that cannot be read: an error, or it is left out and counted."""
+
 InvalidUtf8: TypeAlias = Literal["error", "replace", "skip"]
 """What becomes of what is not UTF-8: an error, U+FFFD, or the document is left out."""
 
@@ -32,6 +35,7 @@ def open_corpus(
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
     invalid_utf8: InvalidUtf8 = "error",
+    on_error: OnError = "error",
 ) -> "_core.Corpus":
     """Find the files of a corpus, or take documents from memory.
 
@@ -47,6 +51,10 @@ def open_corpus(
         invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
             them by U+FFFD as Python's `errors="replace"` does, or `skip` the document. A lone surrogate in JSON or in a
             `str` is one such sequence.
+        on_error: What becomes of a document that cannot be read: an `error`, or `skip` it. That is a JSON line that is
+            malformed, lacks the field or has something else than text in it, and what there is where a compressed or
+            Parquet file is cut off or corrupt; what comes behind such a place is lost. Documents that are not UTF-8 are
+            among them, unless `invalid_utf8` is `replace`.
 
     Raises:
         ConfigError: An argument is unknown or at odds with another.
@@ -76,9 +84,9 @@ def open_corpus(
                     f"`{name}` is `{value}`, but the corpus is an iterable, whose items are the documents\n\n"
                     f"hint: leave `{name}` out, or give paths as a list"
                 )
-        return _core.Corpus.from_iterable(corpus, invalid_utf8)
+        return _core.Corpus.from_iterable(corpus, invalid_utf8, on_error)
     try:
-        return _core.Corpus.from_paths(paths, format, documents, separator, field, invalid_utf8)
+        return _core.Corpus.from_paths(paths, format, documents, separator, field, invalid_utf8, on_error)
     except OSError as error:
         if isinstance(corpus, list | tuple):
             error.add_note("a list holds paths; give documents as `iter(documents)`")

@@ -13,7 +13,7 @@ from slm import _core
 from slm.errors import SlmWarning
 from slm.sizes import parse_size
 from slm.tokenizer.bounds import resolve_memory_limit
-from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, open_corpus
+from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, OnError, open_corpus
 from slm.tokenizer.special_tokens import (
     DEFAULT_SPECIAL_TOKENS,
     ChatTokens,
@@ -126,6 +126,7 @@ def count_pretokens(
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
     invalid_utf8: InvalidUtf8 = "error",
+    on_error: OnError = "error",
     num_threads: int | None = None,
     memory_limit: int | str | None = None,
     part_size: int | str = "1GiB",
@@ -156,6 +157,7 @@ def count_pretokens(
         format: As for `train_tokenizer`.
         field: As for `train_tokenizer`.
         invalid_utf8: As for `train_tokenizer`.
+        on_error: As for `train_tokenizer`.
         num_threads: Threads that count; all cores of this process if None.
         memory_limit: Memory for counting, in bytes or as text such as `256MiB`; 64 MiB at least. None: a quarter of the
             machine's or the container's memory, at most 4 GiB.
@@ -184,7 +186,13 @@ def count_pretokens(
         (6, 5)
     """
     found = open_corpus(
-        corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
+        corpus,
+        documents=documents,
+        separator=separator,
+        format=format,
+        field=field,
+        invalid_utf8=invalid_utf8,
+        on_error=on_error,
     )
     counted_bytes, resumed_parts, started_over = _core.count_pretokens(
         found,

@@ -7,7 +7,7 @@ from typing import Any
 from slm import _core
 from slm.errors import ConfigError
 from slm.tokenizer.bounds import resolve_bounds
-from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, PathLike, open_corpus
+from slm.tokenizer.corpus import CorpusLike, Documents, Format, InvalidUtf8, OnError, PathLike, open_corpus
 from slm.tokenizer.counts import Counts
 from slm.tokenizer.predict import check_spill, predict_training
 from slm.tokenizer.record import warn_of_giants
@@ -34,6 +34,7 @@ def train_tokenizer(
     format: Format = "auto",  # noqa: A002  the word of configs and of the core
     field: str = "text",
     invalid_utf8: InvalidUtf8 = "error",
+    on_error: OnError = "error",
     special_tokens: Sequence[str] | None = None,
     chat_tokens: ChatTokens | None = None,
     reserved_tokens: int = 0,
@@ -81,6 +82,8 @@ def train_tokenizer(
         invalid_utf8: What becomes of bytes that are not UTF-8: an `error` naming file or document and offset, `replace`
             them by U+FFFD as Python's `errors="replace"` does, or `skip` the document; both are counted. A lone
             surrogate in JSON or in a `str` is one such sequence.
+        on_error: What becomes of a document that cannot be read, such as a malformed JSON line: an `error`, or `skip`
+            it; counted.
         special_tokens: Tokens with the lowest ids, in this order. `<|endoftext|>` ends documents in shards; where no
             token has such a name, the first one does. A name by which tokenizer files write other bytes, such as `§`
             for byte 0xA7, is refused. None: that one, or with `extend` none besides those there are.
@@ -137,7 +140,13 @@ def train_tokenizer(
     found = None
     if corpus is not None:
         found = open_corpus(
-            corpus, documents=documents, separator=separator, format=format, field=field, invalid_utf8=invalid_utf8
+            corpus,
+            documents=documents,
+            separator=separator,
+            format=format,
+            field=field,
+            invalid_utf8=invalid_utf8,
+            on_error=on_error,
         )
     old = None if extend is None else load_tokenizer(extend)
     if pattern is None and digits is None and not prefix_space and normalization is None:

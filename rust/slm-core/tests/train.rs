@@ -270,7 +270,7 @@ fn training_within_bounds_equals_training_without() {
         let bounds = Bounds { memory_bytes, spill_dir: spill_dir.path().to_owned(), max_spill_bytes: None };
         let bounded = trained(&TrainOptions { bounds: Some(bounds), num_threads, ..free.clone() });
         assert_eq!(bounded.merges, expected.merges, "{memory_bytes}");
-        assert_eq!((bounded.counts, bounded.corpus), (expected.counts, expected.corpus));
+        assert_eq!((bounded.counts, &bounded.corpus), (expected.counts, &expected.corpus));
         assert!(bounded.vocab.iter().eq(expected.vocab.iter()));
         assert_eq!(bounded.spilled_bytes > 0, memory_bytes < 64 << 20);
         passes.push(bounded.passes);

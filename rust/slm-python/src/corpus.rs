@@ -4,7 +4,9 @@ use crate::error::guarded;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyString};
-use slm_core::corpus::{self, CorpusSpec, Documents, Format, InvalidUtf8, NextRawDocuments, RawDocument, Source};
+use slm_core::corpus::{
+    self, CorpusSpec, Documents, Format, InvalidUtf8, NextRawDocuments, OnError, RawDocument, Source,
+};
 use slm_core::error::{Error, Result};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +27,7 @@ enum Kind {
 impl Corpus {
     /// Finds the files of a corpus; none is opened yet.
     #[staticmethod]
+    #[allow(clippy::too_many_arguments)] // each is a setting of its own in Python
     fn from_paths(
         py: Python<'_>,
         paths: Vec<String>,
@@ -33,6 +36,7 @@ impl Corpus {
         separator: Option<String>,
         field: String,
         invalid_utf8: &str,
+        on_error: &str,
     ) -> PyResult<Self> {
         guarded(py, || {
             let format = match format {
@@ -56,16 +60,25 @@ impl Corpus {
                 }
                 (other, _) => return Err(unknown("documents", other, "`file`, `line` or `separator`")),
             };
-            let invalid_utf8 = parse_invalid_utf8(invalid_utf8)?;
-            let spec = CorpusSpec { paths, format, documents, field, invalid_utf8 };
+            let (invalid_utf8, on_error) = (parse_invalid_utf8(invalid_utf8)?, parse_on_error(on_error)?);
+            let spec = CorpusSpec { paths, format, documents, field, invalid_utf8, on_error };
             Ok(Self(Kind::Files { corpus: corpus::Corpus::open(&spec)?, spec }))
         })
     }
 
     /// Takes documents from an iterable of `str` and `bytes`.
     #[staticmethod]
-    fn from_iterable(py: Python<'_>, iterable: &Bound<'_, PyAny>, invalid_utf8: &str) -> PyResult<Self> {
-        let invalid_utf8 = guarded(py, || parse_invalid_utf8(invalid_utf8))?;
+    fn from_iterable(
+        py: Python<'_>,
+        iterable: &Bound<'_, PyAny>,
+        invalid_utf8: &str,
+        on_error: &str,
+    ) -> PyResult<Self> {
+        let policies = guarded(py, || Ok((parse_invalid_utf8(invalid_utf8)?, parse_on_error(on_error)?)))?;
+        let invalid_utf8 = match policies {
+            (InvalidUtf8::Error, OnError::Skip) => InvalidUtf8::Skip,
+            (invalid_utf8, _) => invalid_utf8,
+        };
         Ok(Self(Kind::Iterable { iterable: iterable.try_iter()?.into_any().unbind(), invalid_utf8 }))
     }
 
@@ -170,6 +183,14 @@ fn parse_invalid_utf8(name: &str) -> Result<InvalidUtf8> {
         "replace" => Ok(InvalidUtf8::Replace),
         "skip" => Ok(InvalidUtf8::Skip),
         other => Err(unknown("invalid_utf8", other, "`error`, `replace` or `skip`")),
+    }
+}
+
+fn parse_on_error(name: &str) -> Result<OnError> {
+    match name {
+        "error" => Ok(OnError::Error),
+        "skip" => Ok(OnError::Skip),
+        other => Err(unknown("on_error", other, "`error` or `skip`")),
     }
 }
 

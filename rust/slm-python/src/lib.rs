@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use crate::rows::{RowReader, permute};
     #[pymodule_export]
-    use crate::shard::{build_shards, file_checksum};
+    use crate::shard::{build_shards, file_checksum, file_checksums};
     #[pymodule_export]
     use crate::tokenizer::Tokenizer;
     #[pymodule_export]

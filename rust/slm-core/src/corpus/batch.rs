@@ -5,9 +5,9 @@ use crate::corpus::documents::{self, Sink};
 use crate::corpus::fingerprint::TextHasher;
 use crate::corpus::memory::{push_in_pieces, read_raw};
 use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
-use crate::corpus::summary::{ReadSummary, SkipReason};
-use crate::corpus::utf8::Utf8Pieces;
-use crate::corpus::{Corpus, CorpusFile, Documents, Format, InvalidUtf8, PIECE_BYTES, Source, json_lines, parquet};
+use crate::corpus::summary::{MAX_COMPLAINTS, ReadSummary, SkipReason};
+use crate::corpus::utf8::{Utf8Pieces, first_paragraph};
+use crate::corpus::{Corpus, CorpusFile, Documents, Format, OnError, PIECE_BYTES, Source, json_lines, parquet};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
@@ -17,7 +17,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 /// A batch is handed on once it has this much text.
-const BATCH_BYTES: usize = 1 << 20;
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
+
+/// A batch is handed on once it has so many spans: documents may be as short as a byte, and each has some bytes of figures.
+const MAX_SPANS: usize = 1 << 15;
 
 /// A document, or a part of one, in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,10 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Bytes of the files (of the text, for documents in memory) consumed since the batch before; for progress.
     pub bytes_read: u64,
+    /// Bytes of the first span's document that came in batches before.
+    pub document_offset: u64,
+    /// The first span of each row of spans that are from one source, and the number of the source.
+    pub sources: Vec<(usize, u32)>,
 }
 
 impl Span {
@@ -80,6 +87,15 @@ pub struct Reading<'a> {
     pub from: Option<&'a Anchor>,
     /// There is an anchor before every file of so many bytes, and after so many bytes of shorter ones.
     pub anchor_bytes: u64,
+    /// The memory that decompressing a file may take.
+    pub max_decoder_bytes: u64,
+}
+
+impl Default for Reading<'_> {
+    /// From the beginning, without anchors and without limits.
+    fn default() -> Self {
+        Self { max_stretch_bytes: usize::MAX, from: None, anchor_bytes: u64::MAX, max_decoder_bytes: u64::MAX }
+    }
 }
 
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
@@ -111,7 +127,7 @@ pub fn read_batches_within(
     stop: &Stop,
     emit: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<ReadSummary> {
-    let reading = Reading { max_stretch_bytes, from: None, anchor_bytes: u64::MAX };
+    let reading = Reading { max_stretch_bytes, ..Reading::default() };
     read_batches_from(source, pretokenizer, reading, stop, &mut |batch, _| emit(batch))
 }
 
@@ -152,7 +168,8 @@ fn read(source: Source<'_>, batcher: &mut Batcher<'_>) -> Result<()> {
             while let Some(documents) = next()? {
                 for document in documents {
                     batcher.bytes_read.update(|bytes| bytes + document.bytes().len() as u64);
-                    batcher.summary.replaced_sequences += read_raw(&document, number, invalid_utf8, batcher)?;
+                    let num_replaced = read_raw(&document, number, invalid_utf8, batcher)?;
+                    batcher.summary.replaced_sequences += num_replaced;
                     number += 1;
                 }
                 stop.check()?;
@@ -171,26 +188,38 @@ fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
     let num_done = usize::try_from(batcher.anchor.summary.files).unwrap_or(usize::MAX);
     for file in corpus.files.iter().skip(num_done) {
         batcher.anchor_before(file)?;
-        if file.format == Format::Parquet {
+        batcher.source = file.source;
+        let num_replaced = if file.format == Format::Parquet {
             let taken = Rc::clone(&batcher.bytes_read);
-            let replaced = parquet::read(file, &corpus.field, corpus.invalid_utf8, &taken, stop, batcher)?;
-            batcher.summary.replaced_sequences += replaced;
-            batcher.summary.files += 1;
-            continue;
-        }
-        let bytes = Bytes::open(file, &batcher.bytes_read, stop)?;
-        let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8);
-        let num_replaced = if corpus.invalid_utf8 == InvalidUtf8::Skip {
-            let mut survey = || find_long_spoiled(file, corpus, stop);
-            read_documents(&mut pieces, file, corpus, &mut Withholding::new(batcher, &mut survey))?
+            parquet::read(file, corpus, &taken, stop, batcher)?
         } else {
-            read_documents(&mut pieces, file, corpus, batcher)?
+            read_file(file, corpus, batcher)?
         };
         batcher.summary.replaced_sequences += num_replaced;
-        batcher.summary.replaced_sequences += pieces.num_replaced();
         batcher.summary.files += 1;
     }
     Ok(())
+}
+
+/// Reads a file that is no table and gives how many sequences were replaced.
+fn read_file(file: &CorpusFile, corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<u64> {
+    let (stop, max_decoder_bytes) = (batcher.stop, batcher.max_decoder_bytes);
+    let bytes = match Bytes::open(file, &batcher.bytes_read, max_decoder_bytes, stop) {
+        Err(Error::Data(complaint)) if corpus.on_error == OnError::Skip => {
+            batcher.leave_out(SkipReason::Unreadable, || first_paragraph(&complaint))?;
+            batcher.end_document()?;
+            return Ok(0);
+        }
+        bytes => bytes?,
+    };
+    let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8, corpus.on_error);
+    let num_replaced = if corpus.is_withholding() {
+        let mut survey = || find_long_spoiled(file, corpus, max_decoder_bytes, stop);
+        read_documents(&mut pieces, file, corpus, &mut Withholding::new(batcher, &mut survey))?
+    } else {
+        read_documents(&mut pieces, file, corpus, batcher)?
+    };
+    Ok(num_replaced + pieces.num_replaced())
 }
 
 /// A stretch of text that the pattern does not split, and that is longer than the memory limit allows.
@@ -198,7 +227,7 @@ pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
     let begin: String = text.chars().take(40).collect();
     Error::Config(format!(
         "a stretch of text that the pattern does not split has {} bytes or more, `memory_limit` allows {max_bytes}; it begins with \
-         {begin:?}\n\nhint: raise `memory_limit`, or break up text without whitespace before training",
+         {begin:?}\n\nhint: raise `memory_limit`, or break up text without whitespace beforehand",
         text.len()
     ))
 }
@@ -211,7 +240,8 @@ fn read_documents(
     sink: &mut impl Sink,
 ) -> Result<u64> {
     if file.format == Format::Jsonl {
-        return json_lines::read(pieces, &corpus.field, corpus.invalid_utf8, sink);
+        let policies = (corpus.invalid_utf8, corpus.on_error);
+        return json_lines::read(pieces, &corpus.field, policies, sink);
     }
     match &corpus.documents {
         Documents::File => documents::read_file(pieces, sink)?,
@@ -221,17 +251,18 @@ fn read_documents(
     Ok(0)
 }
 
-fn find_long_spoiled(file: &CorpusFile, corpus: &Corpus, stop: &Stop) -> Result<Vec<u64>> {
+fn find_long_spoiled(file: &CorpusFile, corpus: &Corpus, max_decoder_bytes: u64, stop: &Stop) -> Result<Vec<u64>> {
     if file.is_pipe {
         return Err(Error::Data(format!(
-            "`{}` has a document of more than {} MiB, and cannot be read twice, as `invalid_utf8: skip` has to for such a \
-             document\n\nhint: give a regular file, or set `invalid_utf8` to `replace`",
+            "`{}` has a document of more than {} MiB, and cannot be read twice, as `invalid_utf8: skip` and `on_error: skip` have to \
+             for such a document\n\nhint: give a regular file, or set `invalid_utf8` to `replace` and leave `on_error` out",
             file.path.display(),
             MAX_HELD_BYTES >> 20
         )));
     }
     let mut survey = Survey::new(stop);
-    let mut pieces = Utf8Pieces::new(Bytes::open(file, &Rc::default(), stop)?, InvalidUtf8::Skip);
+    let bytes = Bytes::open(file, &Rc::default(), max_decoder_bytes, stop)?;
+    let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8, corpus.on_error);
     read_documents(&mut pieces, file, corpus, &mut survey)?;
     Ok(survey.long_spoiled)
 }
@@ -260,6 +291,9 @@ struct Batcher<'a> {
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
     full_at: usize,
     max_stretch_bytes: usize,
+    max_decoder_bytes: u64,
+    /// The source of what is pushed.
+    source: u32,
     bytes_read: Rc<Cell<u64>>,
     bytes_reported: u64,
     summary: ReadSummary,
@@ -289,9 +323,11 @@ impl<'a> Batcher<'a> {
             left_out: None,
             full_at: BATCH_BYTES,
             max_stretch_bytes: reading.max_stretch_bytes,
+            max_decoder_bytes: reading.max_decoder_bytes,
+            source: 0,
             bytes_read: Rc::new(Cell::new(anchor.bytes_read)),
             bytes_reported: anchor.bytes_read,
-            summary: anchor.summary,
+            summary: anchor.summary.clone(),
             hasher: anchor.hasher.clone(),
             anchor,
         }
@@ -306,14 +342,19 @@ impl<'a> Batcher<'a> {
         if !self.batch.text.is_empty() {
             self.hand_on(self.batch.text.len())?;
         }
-        let (summary, bytes_read) = (self.summary, self.bytes_read.get());
+        let (summary, bytes_read) = (self.summary.clone(), self.bytes_read.get());
         self.anchor = Anchor { summary, bytes_read, hasher: self.hasher.clone() };
         Ok(())
     }
 
-    fn span_to(&self, end: usize, ends_document: bool) -> Span {
-        let Self { document_start: start, is_continued, follows_special_token, .. } = *self;
-        Span { start, end, begins_document: !is_continued, ends_document, follows_special_token }
+    /// Adds what there is of the open document up to `end` to the batch.
+    fn push_span(&mut self, end: usize, ends_document: bool) {
+        let Self { document_start: start, is_continued, follows_special_token, source, .. } = *self;
+        let Batch { spans, sources, .. } = &mut self.batch;
+        if sources.last().is_none_or(|&(_, last)| last != source) {
+            sources.push((spans.len(), source));
+        }
+        spans.push(Span { start, end, begins_document: !is_continued, ends_document, follows_special_token });
     }
 
     /// Adds text to the open document.
@@ -321,7 +362,7 @@ impl<'a> Batcher<'a> {
         if std::mem::take(&mut self.is_cut) {
             let end = self.batch.text.len();
             if end > self.document_start {
-                self.batch.spans.push(self.span_to(end, false));
+                self.push_span(end, false);
                 self.is_continued = true;
                 self.document_start = end;
             }
@@ -351,7 +392,7 @@ impl<'a> Batcher<'a> {
         let cut = if open.len() < BATCH_BYTES / 2 { 0 } else { self.pretokenizer.safe_cut(open.as_bytes()) };
         if cut > 0 {
             let end = self.document_start + cut;
-            self.batch.spans.push(self.span_to(end, false));
+            self.push_span(end, false);
             self.is_continued = true;
             self.follows_special_token = false;
             self.hand_on(end)
@@ -361,7 +402,7 @@ impl<'a> Batcher<'a> {
             Err(pretoken_too_long(&self.batch.text, self.max_stretch_bytes))
         } else {
             // One long pretoken, so far: look again at twice the length, so that the searches add up to the length only.
-            self.full_at = 2 * self.batch.text.len();
+            self.full_at = (2 * self.batch.text.len()).min(self.max_stretch_bytes.saturating_add(1));
             Ok(())
         }
     }
@@ -371,7 +412,8 @@ impl<'a> Batcher<'a> {
         self.stop.check()?;
         let mut text = String::with_capacity(BATCH_BYTES + PIECE_BYTES);
         text.push_str(&self.batch.text[end..]);
-        let mut batch = std::mem::replace(&mut self.batch, Batch { text, ..Batch::default() });
+        let document_offset = self.document_bytes.saturating_sub(text.len() as u64);
+        let mut batch = std::mem::replace(&mut self.batch, Batch { text, document_offset, ..Batch::default() });
         batch.text.truncate(end);
         let bytes_read = self.bytes_read.get();
         batch.bytes_read = bytes_read - self.bytes_reported;
@@ -411,16 +453,19 @@ impl Sink for Batcher<'_> {
         }
     }
 
-    fn leave_out(&mut self, reason: SkipReason) -> Result<()> {
+    fn leave_out(&mut self, reason: SkipReason, complain: impl FnOnce() -> String) -> Result<()> {
         debug_assert_eq!(self.document_bytes, 0, "what was pushed cannot be taken back");
         self.left_out = Some(reason);
+        if reason != SkipReason::Null && self.summary.complaints.len() < MAX_COMPLAINTS {
+            self.summary.complaints.push(complain());
+        }
         Ok(())
     }
 
     fn end_document(&mut self) -> Result<()> {
         let empty = (self.document_bytes == 0).then_some(SkipReason::Empty);
         if let Some(reason) = self.left_out.take().or(empty) {
-            self.summary.skipped.add(reason);
+            self.summary.skip(reason, self.source);
             return Ok(());
         }
         self.hasher.update(&self.document_bytes.to_le_bytes());
@@ -434,13 +479,13 @@ impl Sink for Batcher<'_> {
         let end = self.batch.text.len();
         // There is no text in a document of special tokens alone, where they are kept out.
         if end > self.document_start {
-            self.batch.spans.push(self.span_to(end, true));
+            self.push_span(end, true);
         }
         self.document_start = end;
         self.document_bytes = 0;
         self.is_continued = false;
         self.follows_special_token = false;
-        if end >= BATCH_BYTES {
+        if end >= BATCH_BYTES || self.batch.spans.len() >= MAX_SPANS {
             self.hand_on(end)?;
         }
         Ok(())

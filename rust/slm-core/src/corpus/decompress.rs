@@ -20,20 +20,33 @@ pub(super) const BLOCK_BYTES: usize = 256 << 10;
 /// Memory that a decoder of xz may take. `xz -9` needs 65 MiB; the format would allow 4 GiB.
 const MAX_XZ_BYTES: u64 = 256 << 20;
 
+/// The window of a zstd frame that is always allowed, 8 MiB: that of any level below 20.
+const MIN_WINDOW_LOG: u32 = 23;
+
+/// The largest window that the format has, 2 GiB.
+const MAX_WINDOW_LOG: u32 = 31;
+
 /// The bytes of a file, decompressed.
 pub(super) struct Bytes<'a> {
     path: PathBuf,
     reader: Box<dyn Read + 'a>,
     /// The name of the compression, if there is one.
     compression: Option<&'static str>,
+    /// Memory that the decoder may take.
+    memory_limit: u64,
     stop: &'a Stop,
     /// How many bytes have been handed out.
     offset: u64,
 }
 
 impl<'a> Bytes<'a> {
-    /// Opens a file. `taken` goes up by what is read from the disk.
-    pub(super) fn open(file: &CorpusFile, taken: &Rc<Cell<u64>>, stop: &'a Stop) -> Result<Self> {
+    /// Opens a file. `taken` goes up by what is read from the disk. A decoder takes no more than about `max_decoder_bytes`.
+    pub(super) fn open(
+        file: &CorpusFile,
+        taken: &Rc<Cell<u64>>,
+        max_decoder_bytes: u64,
+        stop: &'a Stop,
+    ) -> Result<Self> {
         let path = file.path.clone();
         let source: Box<dyn Read + 'a> = if path == Path::new(STANDARD_INPUT) {
             Box::new(Pipe::new(|| Ok(io::stdin()), stop))
@@ -75,7 +88,7 @@ impl<'a> Bytes<'a> {
             None => Box::new(whole),
             Some("gzip") => Box::new(MultiGzDecoder::new(buffered(whole))),
             Some("xz") => {
-                let decoder = Stream::new_stream_decoder(MAX_XZ_BYTES, CONCATENATED);
+                let decoder = Stream::new_stream_decoder(MAX_XZ_BYTES.min(max_decoder_bytes), CONCATENATED);
                 Box::new(XzDecoder::new_stream(
                     buffered(whole),
                     decoder.map_err(|error| Error::io(&path)(error.into()))?,
@@ -83,12 +96,13 @@ impl<'a> Bytes<'a> {
             }
             Some(_) => {
                 let mut decoder = zstd::Decoder::new(whole).map_err(Error::io(&path))?;
-                // The format's limit, so that files made with `--long=31` open too.
-                decoder.window_log_max(31).map_err(Error::io(&path))?;
+                // Up to the format's limit, so that files made with `--long=31` open too.
+                let window_log = max_decoder_bytes.ilog2().clamp(MIN_WINDOW_LOG, MAX_WINDOW_LOG);
+                decoder.window_log_max(window_log).map_err(Error::io(&path))?;
                 Box::new(decoder)
             }
         };
-        Ok(Self { path, reader, compression, stop, offset: 0 })
+        Ok(Self { path, reader, compression, memory_limit: max_decoder_bytes, stop, offset: 0 })
     }
 
     /// Fills the beginning of `buffer` and says how much; 0 at the end.
@@ -132,11 +146,17 @@ impl<'a> Bytes<'a> {
             ));
         }
         let xz_error = error.get_ref().and_then(|error| error.downcast_ref());
-        if matches!(xz_error, Some(XzError::MemLimit)) {
-            return Error::Data(format!(
-                "`{path}` needs more than {} MiB to be decompressed\n\nhint: compress it again with `xz -9` or less, or with zstd",
-                MAX_XZ_BYTES >> 20
-            ));
+        let is_xz_limit = matches!(xz_error, Some(XzError::MemLimit));
+        // What the library says where a frame's window is larger than it may be.
+        if is_xz_limit || error.to_string().contains("requires too much memory") {
+            let most = if is_xz_limit { MAX_XZ_BYTES } else { 1 << MAX_WINDOW_LOG };
+            let hint = if self.memory_limit < most {
+                "raise `memory_limit`, or compress it again with a smaller window"
+            } else {
+                "compress it again with `xz -9` or less, or with zstd"
+            };
+            let allowed = self.memory_limit.min(most) >> 20;
+            return Error::Data(format!("`{path}` needs more than {allowed} MiB to be decompressed\n\nhint: {hint}"));
         }
         Error::Data(format!(
             "`{path}` is corrupt: its {compression} stream cannot be decompressed after {at} bytes of text ({error})\n\nhint: \

@@ -11,7 +11,9 @@ pub(super) trait Sink {
     /// Adds text to the document.
     fn push(&mut self, text: &str) -> Result<()>;
     /// Marks the document as one to be left out. What was pushed of it is forgotten, and so is what will be.
-    fn leave_out(&mut self, reason: SkipReason) -> Result<()>;
+    ///
+    /// `complain` says where it is and what is wrong with it, if that is worth saying; it is asked where it is the first reason.
+    fn leave_out(&mut self, reason: SkipReason, complain: impl FnOnce() -> String) -> Result<()>;
     /// Ends the document; what is pushed next belongs to another one.
     fn end_document(&mut self) -> Result<()>;
 }
@@ -21,7 +23,7 @@ pub(super) fn read_file(pieces: &mut Utf8Pieces<'_>, sink: &mut impl Sink) -> Re
     while let Some(piece) = pieces.next()? {
         match piece {
             Piece::Text(text) => sink.push(text)?,
-            Piece::Invalid => sink.leave_out(SkipReason::InvalidUtf8)?,
+            Piece::Spoiled(reason) => sink.leave_out(reason, || pieces.complaint())?,
         }
     }
     sink.end_document()
@@ -31,10 +33,13 @@ pub(super) fn read_file(pieces: &mut Utf8Pieces<'_>, sink: &mut impl Sink) -> Re
 pub(super) fn read_lines(pieces: &mut Utf8Pieces<'_>, sink: &mut impl Sink) -> Result<()> {
     let mut is_open = false;
     while let Some(piece) = pieces.next()? {
-        let Piece::Text(mut text) = piece else {
-            sink.leave_out(SkipReason::InvalidUtf8)?;
-            is_open = true;
-            continue;
+        let mut text = match piece {
+            Piece::Text(text) => text,
+            Piece::Spoiled(reason) => {
+                sink.leave_out(reason, || pieces.complaint())?;
+                is_open = true;
+                continue;
+            }
         };
         while let Some(at) = memchr(b'\n', text.as_bytes()) {
             let (line, rest) = text.split_at(at + 1);
@@ -58,13 +63,16 @@ pub(super) fn read_separated(pieces: &mut Utf8Pieces<'_>, separator: &str, sink:
     let mut held = String::new();
     let mut is_open = false;
     while let Some(piece) = pieces.next()? {
-        let Piece::Text(text) = piece else {
-            // No separator goes on behind it.
-            sink.push(&held)?;
-            held.clear();
-            sink.leave_out(SkipReason::InvalidUtf8)?;
-            is_open = true;
-            continue;
+        let text = match piece {
+            Piece::Text(text) => text,
+            Piece::Spoiled(reason) => {
+                // No separator goes on behind it.
+                sink.push(&held)?;
+                held.clear();
+                sink.leave_out(reason, || pieces.complaint())?;
+                is_open = true;
+                continue;
+            }
         };
         held.push_str(text);
         let mut start = 0;

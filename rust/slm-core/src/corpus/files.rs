@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// The files behind `paths`, in the order given; those of a directory or a glob in order of their names.
 pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> {
-    let mut files = Vec::new();
-    for path in paths {
+    let mut files: Vec<CorpusFile> = Vec::new();
+    for (source, path) in (0..).zip(paths) {
+        let before = files.len();
         match path.strip_prefix('@') {
             Some(list) => {
                 for path in read_list(list)?.lines().filter(|line| !line.is_empty()) {
@@ -17,6 +18,9 @@ pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> 
                 }
             }
             None => find_one(path, format, &mut files)?,
+        }
+        for file in &mut files[before..] {
+            file.source = source;
         }
     }
     if files.iter().filter(|file| file.path == Path::new(STANDARD_INPUT)).count() > 1 {
@@ -42,7 +46,7 @@ pub(super) fn find(paths: &[String], format: Format) -> Result<Vec<CorpusFile>> 
 fn find_one(path: &str, format: Format, files: &mut Vec<CorpusFile>) -> Result<()> {
     if path == STANDARD_INPUT {
         let format = if format == Format::Auto { Format::Text } else { format };
-        return push(CorpusFile { path: PathBuf::from(path), bytes: 0, format, is_pipe: true }, files);
+        return push(CorpusFile { path: PathBuf::from(path), bytes: 0, format, is_pipe: true, source: 0 }, files);
     }
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => walk(Path::new(path), format, files),
@@ -84,7 +88,7 @@ fn file(path: PathBuf, metadata: &Metadata, format: Format) -> CorpusFile {
         given => given,
     };
     let is_pipe = !metadata.is_file();
-    CorpusFile { path, bytes: if is_pipe { 0 } else { metadata.len() }, format, is_pipe }
+    CorpusFile { path, bytes: if is_pipe { 0 } else { metadata.len() }, format, is_pipe, source: 0 }
 }
 
 fn format_of_name(path: &Path) -> Format {

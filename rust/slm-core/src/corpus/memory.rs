@@ -30,10 +30,11 @@ pub(super) fn read_raw(document: &RawDocument, number: u64, policy: InvalidUtf8,
     let mut start = 0;
     // Only a document that is text to its end is passed on under `Skip`.
     if policy == InvalidUtf8::Skip && std::str::from_utf8(bytes).is_err() {
-        sink.leave_out(match document {
-            RawDocument::Bytes(_) => SkipReason::InvalidUtf8,
-            RawDocument::Text(_) => SkipReason::LoneSurrogate,
-        })?;
+        let (reason, what) = match document {
+            RawDocument::Bytes(_) => (SkipReason::InvalidUtf8, "is not UTF-8"),
+            RawDocument::Text(_) => (SkipReason::LoneSurrogate, "has a lone surrogate"),
+        };
+        sink.leave_out(reason, || format!("document {number} of the iterable {what}"))?;
         start = bytes.len();
     }
     while start < bytes.len() {

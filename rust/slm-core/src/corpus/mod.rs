@@ -73,6 +73,17 @@ pub enum InvalidUtf8 {
     Skip,
 }
 
+/// What becomes of a document that cannot be read: a malformed JSON line, one without its field or with something else than
+/// text in it, and what there is where a file breaks off or cannot be decompressed further.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It is an error, which names the file and the place.
+    #[default]
+    Error,
+    /// It is left out, and so are documents that are not UTF-8 where [`InvalidUtf8`] would make them an error.
+    Skip,
+}
+
 /// The path that stands for standard input.
 pub const STANDARD_INPUT: &str = "-";
 
@@ -93,6 +104,8 @@ pub struct CorpusSpec {
     pub field: String,
     /// What becomes of bytes that are not UTF-8.
     pub invalid_utf8: InvalidUtf8,
+    /// What becomes of what cannot be read.
+    pub on_error: OnError,
 }
 
 impl Default for CorpusSpec {
@@ -103,6 +116,7 @@ impl Default for CorpusSpec {
             documents: Documents::File,
             field: "text".to_owned(),
             invalid_utf8: InvalidUtf8::Error,
+            on_error: OnError::Error,
         }
     }
 }
@@ -118,6 +132,8 @@ pub struct CorpusFile {
     pub format: Format,
     /// Whether it is standard input, a pipe or something else that can be read only once.
     pub is_pipe: bool,
+    /// Which of [`Corpus::sources`] it is from.
+    pub source: u32,
 }
 
 /// Files that were found, in the order they are read.
@@ -127,7 +143,12 @@ pub struct Corpus {
     documents: Documents,
     field: String,
     invalid_utf8: InvalidUtf8,
+    on_error: OnError,
+    sources: Vec<String>,
 }
+
+/// Paths of a corpus that are sources of their own in its figures; where more were given, the last stands for the rest.
+const MAX_SOURCES: usize = 1000;
 
 impl Corpus {
     /// Finds the files; none is opened yet.
@@ -143,9 +164,31 @@ impl Corpus {
                     .to_owned(),
             ));
         }
-        let files = files::find(&spec.paths, spec.format)?;
-        let CorpusSpec { documents, field, invalid_utf8, .. } = spec.clone();
-        Ok(Self { files, documents, field, invalid_utf8 })
+        let mut files = files::find(&spec.paths, spec.format)?;
+        let CorpusSpec { paths: mut sources, documents, field, mut invalid_utf8, on_error, .. } = spec.clone();
+        if sources.len() > MAX_SOURCES {
+            let num_more = sources.len() - (MAX_SOURCES - 1);
+            sources.truncate(MAX_SOURCES);
+            sources[MAX_SOURCES - 1] = format!("{num_more} more paths");
+            let last = u32::try_from(MAX_SOURCES - 1).unwrap_or(u32::MAX);
+            for file in &mut files {
+                file.source = file.source.min(last);
+            }
+        }
+        if on_error == OnError::Skip && invalid_utf8 == InvalidUtf8::Error {
+            invalid_utf8 = InvalidUtf8::Skip;
+        }
+        Ok(Self { files, documents, field, invalid_utf8, on_error, sources })
+    }
+
+    /// The paths that were given, of which each is a source of its own in the figures.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
+    }
+
+    /// Whether a document is held back until it is known to be one to its end.
+    fn is_withholding(&self) -> bool {
+        self.invalid_utf8 == InvalidUtf8::Skip || self.on_error == OnError::Skip
     }
 
     /// The files, in the order they are read.
@@ -161,8 +204,13 @@ impl Corpus {
     /// Identifies how files are read, whatever files they are.
     pub fn settings_fingerprint(&self) -> u64 {
         let mut hasher = Xxh3::new();
-        hasher.update(format!("{:?}\0{:?}\0{}", self.documents, self.invalid_utf8, self.field).as_bytes());
+        hasher.update(self.settings().as_bytes());
         hasher.digest()
+    }
+
+    fn settings(&self) -> String {
+        let is_lenient = if self.on_error == OnError::Skip { "\0skip" } else { "" };
+        format!("{:?}\0{:?}\0{}{is_lenient}", self.documents, self.invalid_utf8, self.field)
     }
 
     /// Identifies the files by path and size, and how they are read, without opening them.
@@ -170,7 +218,7 @@ impl Corpus {
     /// A file whose text changed but whose size did not goes unnoticed; [`ReadSummary::fingerprint`] is of the text itself.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = Xxh3::new();
-        hasher.update(format!("{:?}\0{:?}\0{}", self.documents, self.invalid_utf8, self.field).as_bytes());
+        hasher.update(self.settings().as_bytes());
         for file in &self.files {
             hasher.update(file.path.as_os_str().as_encoded_bytes());
             hasher.update(&[0, file.format as u8]);

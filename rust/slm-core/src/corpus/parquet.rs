@@ -5,7 +5,8 @@
 use crate::corpus::documents::Sink;
 use crate::corpus::memory::push_in_pieces;
 use crate::corpus::summary::SkipReason;
-use crate::corpus::{CorpusFile, InvalidUtf8};
+use crate::corpus::utf8::first_paragraph;
+use crate::corpus::{Corpus, CorpusFile, InvalidUtf8, OnError};
 use crate::error::{Error, Result};
 use crate::progress::Stop;
 use parquet::basic::Type;
@@ -32,13 +33,30 @@ const ROWS: usize = 32;
 /// [`Error::Interrupted`].
 pub(super) fn read(
     file: &CorpusFile,
-    field: &str,
-    policy: InvalidUtf8,
+    corpus: &Corpus,
     taken: &Cell<u64>,
     stop: &Stop,
     sink: &mut impl Sink,
 ) -> Result<u64> {
-    let mut column = Column { file, field, policy, row: 0, num_replaced: 0 };
+    let taken_before = taken.get();
+    let Corpus { field, invalid_utf8: policy, .. } = corpus;
+    let broken = Cell::new(None);
+    let mut column = Column { file, field, policy: *policy, row: 0, num_replaced: 0, broken: &broken };
+    match read_rows(&mut column, taken, stop, sink) {
+        Err(Error::Data(complaint)) if corpus.on_error == OnError::Skip => {
+            // An error of the sink is not the file's.
+            let reason = broken.take().ok_or_else(|| Error::Data(complaint.clone()))?;
+            sink.leave_out(reason, || first_paragraph(&complaint))?;
+            sink.end_document()?;
+        }
+        outcome => outcome?,
+    }
+    taken.set(taken_before + file.bytes);
+    Ok(column.num_replaced)
+}
+
+fn read_rows(column: &mut Column<'_>, taken: &Cell<u64>, stop: &Stop, sink: &mut impl Sink) -> Result<()> {
+    let file = column.file;
     let opened = File::open(&file.path).map_err(Error::io(&file.path))?;
     let reader = column.guarded(|| SerializedFileReader::new(opened))?;
     let metadata = reader.metadata();
@@ -61,8 +79,7 @@ pub(super) fn read(
             taken.set(taken_before + u64::try_from(share).unwrap_or(file.bytes));
         }
     }
-    taken.set(taken_before + file.bytes);
-    Ok(column.num_replaced)
+    Ok(())
 }
 
 thread_local! {
@@ -97,12 +114,18 @@ struct Column<'a> {
     /// The row to be read next.
     row: u64,
     num_replaced: u64,
+    /// What kept the file from being read on, once something has.
+    broken: &'a Cell<Option<SkipReason>>,
 }
 
 impl Column<'_> {
     /// Runs a call of the reader; for what it makes of a malformed file it may panic too.
     fn guarded<T>(&self, call: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
-        let complaint = match catch_quietly(call) {
+        let outcome = catch_quietly(call);
+        if !matches!(outcome, Ok(Ok(_))) {
+            self.broken.set(Some(SkipReason::Unreadable));
+        }
+        let complaint = match outcome {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) if error.to_string().contains("brotli") => {
                 return Err(Error::Data(format!(
@@ -130,6 +153,7 @@ impl Column<'_> {
         match columns.iter().position(|column| column.path().string() == self.field) {
             Some(column_idx) if is_text(column_idx) => Ok((column_idx, columns[column_idx].max_def_level())),
             found => {
+                self.broken.set(Some(SkipReason::Malformed));
                 let problem = if found.is_some() { "is not a column of text" } else { "is not there" };
                 let names: Vec<String> = (0..columns.len())
                     .filter(|&column_idx| is_text(column_idx))
@@ -159,7 +183,7 @@ impl Column<'_> {
             let is_null = max_level > 0 && levels.get(row_idx) != Some(&max_level);
             match if is_null { None } else { values.next() } {
                 Some(value) => self.pass_on_value(value.data(), sink)?,
-                None => sink.leave_out(SkipReason::Null)?,
+                None => sink.leave_out(SkipReason::Null, String::new)?,
             }
             sink.end_document()?;
             self.row += 1;
@@ -173,7 +197,9 @@ impl Column<'_> {
             Err(error) => error.valid_up_to(),
         };
         match self.policy {
-            InvalidUtf8::Skip => sink.leave_out(SkipReason::InvalidUtf8),
+            InvalidUtf8::Skip => sink.leave_out(SkipReason::InvalidUtf8, || {
+                format!("`{}` is not UTF-8 in row {}", self.file.path.display(), self.row)
+            }),
             InvalidUtf8::Replace => {
                 for chunk in value.utf8_chunks() {
                     push_in_pieces(chunk.valid(), sink)?;

@@ -97,7 +97,19 @@ impl Place {
             return Ok(None);
         }
         batch.text.drain(..cut);
-        batch.spans.retain(|span| span.end > cut);
+        let num_done = batch.spans.partition_point(|span| span.end <= cut);
+        batch.document_offset = match batch.spans.get(num_done) {
+            // The part of the document that came in the same batch is the span itself.
+            Some(span) if num_done == 0 => batch.document_offset + cut.saturating_sub(span.start) as u64,
+            Some(span) => cut.saturating_sub(span.start) as u64,
+            None => 0,
+        };
+        batch.spans.drain(..num_done);
+        let last_done = batch.sources.partition_point(|&(first, _)| first <= num_done).saturating_sub(1);
+        batch.sources.drain(..last_done);
+        for (first, _) in &mut batch.sources {
+            *first = first.saturating_sub(num_done);
+        }
         for span in &mut batch.spans {
             span.begins_document &= span.start >= cut;
             span.follows_special_token &= span.start >= cut;

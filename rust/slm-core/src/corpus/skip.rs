@@ -1,4 +1,4 @@
-//! Leaving out documents that are not all UTF-8, in bounded memory however long they are.
+//! Leaving out documents that are not all UTF-8, or malformed, in bounded memory however long they are.
 //!
 //! A document is held back until it ends or has [`MAX_HELD_BYTES`]. Whether a longer one is spoiled further on is not known
 //! by then: for the first such document of a file the whole file is read once more ahead ([`Survey`]), for the numbers of
@@ -23,6 +23,8 @@ pub(super) struct Withholding<'a, S> {
     long_spoiled: Option<Vec<u64>>,
     held: String,
     state: State,
+    /// What is wrong with a document that is left out.
+    complaint: String,
     document: u64,
 }
 
@@ -39,7 +41,15 @@ enum State {
 
 impl<'a, S: Sink> Withholding<'a, S> {
     pub(super) fn new(sink: &'a mut S, find_long_spoiled: &'a mut FindLongSpoiled<'a>) -> Self {
-        Self { sink, find_long_spoiled, long_spoiled: None, held: String::new(), state: State::Held, document: 0 }
+        Self {
+            sink,
+            find_long_spoiled,
+            long_spoiled: None,
+            held: String::new(),
+            state: State::Held,
+            complaint: String::new(),
+            document: 0,
+        }
     }
 
     fn pass_on_held(&mut self) -> Result<()> {
@@ -78,12 +88,15 @@ impl<S: Sink> Sink for Withholding<'_, S> {
         self.pass_on_held()
     }
 
-    fn leave_out(&mut self, reason: SkipReason) -> Result<()> {
-        self.state = match self.state {
+    fn leave_out(&mut self, reason: SkipReason, complain: impl FnOnce() -> String) -> Result<()> {
+        match self.state {
             State::PassedOn => return Err(changed()),
-            State::LeftOut(Some(first)) => State::LeftOut(Some(first)),
-            State::LeftOut(None) | State::Held => State::LeftOut(Some(reason)),
-        };
+            State::LeftOut(Some(_)) => {}
+            State::LeftOut(None) | State::Held => {
+                self.complaint = complain();
+                self.state = State::LeftOut(Some(reason));
+            }
+        }
         self.held.clear();
         Ok(())
     }
@@ -92,7 +105,10 @@ impl<S: Sink> Sink for Withholding<'_, S> {
         match self.state {
             State::Held => self.pass_on_held()?,
             State::PassedOn => {}
-            State::LeftOut(reason) => self.sink.leave_out(reason.ok_or_else(changed)?)?,
+            State::LeftOut(reason) => {
+                let complaint = std::mem::take(&mut self.complaint);
+                self.sink.leave_out(reason.ok_or_else(changed)?, || complaint)?;
+            }
         }
         self.state = State::Held;
         self.document += 1;
@@ -126,7 +142,7 @@ impl Sink for Survey<'_> {
         self.stop.check()
     }
 
-    fn leave_out(&mut self, _: SkipReason) -> Result<()> {
+    fn leave_out(&mut self, _: SkipReason, _: impl FnOnce() -> String) -> Result<()> {
         if !self.is_spoiled && self.bytes > MAX_HELD_BYTES as u64 {
             self.long_spoiled.push(self.document);
         }

@@ -1,7 +1,8 @@
 //! Bytes to text: every byte is checked, and what is not UTF-8 is an error, replaced, or left to the reader of documents.
 
-use crate::corpus::InvalidUtf8;
 use crate::corpus::decompress::{BLOCK_BYTES, Bytes};
+use crate::corpus::summary::SkipReason;
+use crate::corpus::{InvalidUtf8, OnError};
 use crate::error::{Error, Result};
 use std::ops::Range;
 
@@ -10,14 +11,25 @@ use std::ops::Range;
 pub(super) enum Piece<'a> {
     /// Text; not empty.
     Text(&'a str),
-    /// One or more bytes that are not UTF-8; only where they are to be skipped.
-    Invalid,
+    /// Something that no document can have, only where such documents are to be skipped: one or more bytes that are not UTF-8, or
+    /// the place from which on nothing can be read. [`Utf8Pieces::complaint`] says more.
+    Spoiled(SkipReason),
+}
+
+/// An error's message without its hint.
+pub(super) fn first_paragraph(message: &str) -> String {
+    message.split("\n\n").next().unwrap_or_default().to_owned()
 }
 
 /// The text of a file, a piece at a time.
 pub(super) struct Utf8Pieces<'a> {
     bytes: Bytes<'a>,
     policy: InvalidUtf8,
+    on_error: OnError,
+    /// Why nothing more can be read.
+    unreadable: Option<String>,
+    /// Where the last sequence began that is not UTF-8.
+    invalid_at: u64,
     buffer: Vec<u8>,
     /// The part of `buffer` that has not been handed out.
     left: Range<usize>,
@@ -28,8 +40,19 @@ pub(super) struct Utf8Pieces<'a> {
 }
 
 impl<'a> Utf8Pieces<'a> {
-    pub(super) fn new(bytes: Bytes<'a>, policy: InvalidUtf8) -> Self {
-        Self { bytes, policy, buffer: vec![0; BLOCK_BYTES], left: 0..0, offset: 0, has_ended: false, num_replaced: 0 }
+    pub(super) fn new(bytes: Bytes<'a>, policy: InvalidUtf8, on_error: OnError) -> Self {
+        Self {
+            bytes,
+            policy,
+            on_error,
+            unreadable: None,
+            invalid_at: 0,
+            buffer: vec![0; BLOCK_BYTES],
+            left: 0..0,
+            offset: 0,
+            has_ended: false,
+            num_replaced: 0,
+        }
     }
 
     /// The next piece, or `None` at the end.
@@ -59,7 +82,14 @@ impl<'a> Utf8Pieces<'a> {
             self.buffer.copy_within(self.left.clone(), 0);
             self.offset += self.left.start as u64;
             self.left = 0..self.left.len();
-            let read = self.bytes.read(&mut self.buffer[self.left.end..])?;
+            let read = match self.bytes.read(&mut self.buffer[self.left.end..]) {
+                Err(Error::Data(complaint)) if self.on_error == OnError::Skip => {
+                    self.unreadable = Some(first_paragraph(&complaint));
+                    (self.left, self.has_ended) = (0..0, true);
+                    return Ok(Some(Piece::Spoiled(SkipReason::Unreadable)));
+                }
+                read => read?,
+            };
             self.left.end += read;
             self.has_ended = read == 0;
         }
@@ -68,6 +98,14 @@ impl<'a> Utf8Pieces<'a> {
     /// The file.
     pub(super) fn path(&self) -> &std::path::Path {
         self.bytes.path()
+    }
+
+    /// Where the last spoiled piece is, and what is wrong there.
+    pub(super) fn complaint(&self) -> String {
+        let of_its_text = if self.bytes.is_compressed() { " of its text" } else { "" };
+        self.unreadable.clone().unwrap_or_else(|| {
+            format!("`{}` is not UTF-8 at offset {}{of_its_text}", self.path().display(), self.invalid_at)
+        })
     }
 
     /// How many sequences were replaced so far.
@@ -88,7 +126,10 @@ impl<'a> Utf8Pieces<'a> {
         self.left.start += length;
         match self.policy {
             InvalidUtf8::Error => Err(self.not_utf8(at)),
-            InvalidUtf8::Skip => Ok(Piece::Invalid),
+            InvalidUtf8::Skip => {
+                self.invalid_at = self.offset + at as u64;
+                Ok(Piece::Spoiled(SkipReason::InvalidUtf8))
+            }
             InvalidUtf8::Replace => {
                 self.num_replaced += 1;
                 Ok(Piece::Text("\u{FFFD}"))

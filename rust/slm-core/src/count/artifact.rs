@@ -132,7 +132,7 @@ impl Manifest {
 impl CorpusRecord {
     /// Of a corpus that was read.
     pub(super) fn new(read: &ReadSummary, sources: Option<String>) -> Self {
-        let &ReadSummary { files, documents, skipped, replaced_sequences, text_bytes, fingerprint } = read;
+        let &ReadSummary { files, documents, skipped, replaced_sequences, text_bytes, fingerprint, .. } = read;
         let fingerprint = hex(fingerprint);
         Self { fingerprint, files, documents, bytes: text_bytes, skipped, replaced_sequences, sources }
     }

@@ -177,6 +177,7 @@ impl Counting<'_> {
             max_stretch_bytes: max_pretoken_bytes(options.memory_bytes).saturating_mul(4),
             from: Some(&from),
             anchor_bytes: options.part_bytes.min(MAX_ANCHOR_BYTES),
+            ..Reading::default()
         };
         progress.bytes_read.fetch_add(from.bytes_read, Ordering::Relaxed);
         let source = match self.finder {

@@ -18,16 +18,38 @@ pub fn hex(checksum: u64) -> String {
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, and what `on_bytes` returns.
-pub fn of_file(path: &Path, mut on_bytes: impl FnMut(u64) -> Result<()>) -> Result<u64> {
+pub fn of_file(path: &Path, on_bytes: impl FnMut(u64) -> Result<()>) -> Result<u64> {
+    of_file_and_blocks(path, u64::MAX, on_bytes).map(|(checksum, _)| checksum)
+}
+
+/// As [`of_file`], with the checksums of its blocks of `block_bytes`, of which the last may be shorter.
+///
+/// # Errors
+/// Those of [`of_file`].
+pub fn of_file_and_blocks(
+    path: &Path,
+    block_bytes: u64,
+    mut on_bytes: impl FnMut(u64) -> Result<()>,
+) -> Result<(u64, Vec<u64>)> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let mut buffer = vec![0; BUFFER_BYTES];
-    let mut hasher = Xxh3::new();
+    let (mut hasher, mut blocks) = (Xxh3::new(), Vec::new());
     loop {
-        let read = file.read(&mut buffer).map_err(Error::io(path))?;
-        if read == 0 {
-            return Ok(hasher.digest());
+        let (mut block, mut left) = (Xxh3::new(), block_bytes);
+        while left > 0 {
+            let most = usize::try_from(left).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+            let read = file.read(&mut buffer[..most]).map_err(Error::io(path))?;
+            if read == 0 {
+                if left < block_bytes {
+                    blocks.push(block.digest());
+                }
+                return Ok((hasher.digest(), blocks));
+            }
+            hasher.update(&buffer[..read]);
+            block.update(&buffer[..read]);
+            left -= read as u64;
+            on_bytes(read as u64)?;
         }
-        hasher.update(&buffer[..read]);
-        on_bytes(read as u64)?;
+        blocks.push(block.digest());
     }
 }

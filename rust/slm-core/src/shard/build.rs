@@ -1,16 +1,18 @@
 //! A corpus to a shard directory, at once or in as many goes as it takes.
 
-use super::commit::Committer;
+use super::budget::Budget;
+use super::commit::{Choice, Committer, SourceTotals};
 use super::directory::{self, State};
 use super::header::Element;
 use super::journal::{Earlier, Journal};
-use super::manifest::{self, CorpusRecord, Manifest, TokenizerRecord};
+use super::manifest::{self, CorpusRecord, Manifest, SourceRecord, TokenizerRecord};
 use super::pipeline::Pipeline;
 use super::{MANIFEST_FILE, TOKENIZER_DIRECTORY};
-use crate::corpus::{Place, Position, ReadSummary, Source, Sources, read_batches};
+use crate::corpus::{Place, Position, ReadSummary, Reading, Source, Sources, read_batches_from};
 use crate::error::{Error, Result};
 use crate::io::checksum;
 use crate::io::lock::LockedDirectory;
+use crate::io::memory::PeakMemory;
 use crate::progress::{Callback, Progress, Stop, supervise};
 use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
@@ -23,12 +25,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How to build shards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BuildOptions {
-    /// The part of the documents to hold out, from 0 to 1; which ones is decided by a hash of each document's beginning.
+    /// The part of the documents to hold out, from 0 to 1; which ones is decided by a hash of each document.
     pub validation_fraction: f64,
+    /// Whether documents that are equal to one before them are left out.
+    pub deduplicate: bool,
     /// Ids after which a shard is closed; the document that reaches it still belongs to the shard.
     pub shard_tokens: u64,
     /// Threads that encode. The result does not depend on it.
     pub num_threads: usize,
+    /// Memory for the whole process, besides 32 MiB for each thread. The result does not depend on it.
+    pub memory_limit: u64,
 }
 
 /// What a call of [`build`] did.
@@ -42,6 +48,8 @@ pub struct Built {
     pub resumed_shards: u64,
     /// Bytes of text that this call encoded.
     pub encoded_bytes: u64,
+    /// The most memory of its own that the process was seen to have, in bytes; 0 where the system does not say.
+    pub peak_memory_bytes: u64,
     /// Why what an unfinished build left was of no use, where it left something.
     pub started_over: Option<String>,
 }
@@ -63,7 +71,7 @@ pub fn build(
     options: &BuildOptions,
     callback: &mut Callback<'_>,
 ) -> Result<Built> {
-    check_options(options)?;
+    let budget = check_options(options)?;
     let end_of_text = tokenizer.end_of_text_id().ok_or_else(|| {
         Error::Tokenizer(
             "the tokenizer has no end-of-text token, and each document of a shard ends with one\n\n\
@@ -75,14 +83,15 @@ pub fn build(
         let _locked = LockedDirectory::claim(out, "shards")?;
         // Another process may have finished it just before.
         if matches!(directory::inspect(out)?, State::Open) {
-            return Building { tokenizer, end_of_text, out, options }.run(source, callback);
+            return Building { tokenizer, end_of_text, out, options, budget }.run(source, callback);
         }
     }
     let State::Complete(manifest) = directory::inspect(out)? else {
         return Err(Error::Data(format!("`{}` was removed while shards were compared with it", out.display())));
     };
     check_settings(&manifest, tokenizer, options, out)?;
-    let summary = read_only(source, tokenizer, callback)?;
+    let counters = Counters::default();
+    let summary = read_only(source, tokenizer, &budget, &counters, callback)?;
     check_equal(out, "corpus", &manifest.corpus.fingerprint, &checksum::hex(summary.fingerprint))?;
     // A kill right after the manifest leaves files that nobody needs; where they cannot be removed they stay.
     if directory::has_remains(out)
@@ -90,10 +99,17 @@ pub fn build(
     {
         let _ = directory::tidy(out);
     }
-    Ok(Built { manifest: *manifest, was_complete: true, resumed_shards: 0, encoded_bytes: 0, started_over: None })
+    Ok(Built {
+        manifest: *manifest,
+        was_complete: true,
+        resumed_shards: 0,
+        encoded_bytes: 0,
+        peak_memory_bytes: counters.memory.bytes(),
+        started_over: None,
+    })
 }
 
-fn check_options(options: &BuildOptions) -> Result<()> {
+fn check_options(options: &BuildOptions) -> Result<Budget> {
     let fraction = options.validation_fraction;
     if !(0.0..=1.0).contains(&fraction) {
         return Err(Error::Config(format!("`validation_fraction` is {fraction}, it must be from 0 to 1")));
@@ -103,7 +119,7 @@ fn check_options(options: &BuildOptions) -> Result<()> {
             return Err(Error::Config(format!("`{name}` is 0, it must be at least 1")));
         }
     }
-    Ok(())
+    Budget::new(options.memory_limit, options.num_threads, options.deduplicate)
 }
 
 /// What is counted while the work goes on.
@@ -113,6 +129,7 @@ pub(super) struct Counters {
     pub documents: AtomicU64,
     pub tokens: AtomicU64,
     pub text_bytes: AtomicU64,
+    pub memory: PeakMemory,
 }
 
 impl Counters {
@@ -127,20 +144,28 @@ impl Counters {
                 ("documents", load(&self.documents)),
                 ("tokens", load(&self.tokens)),
                 ("text_bytes", load(&self.text_bytes)),
+                ("memory_bytes", self.memory.look()),
             ],
         }
     }
 }
 
 /// Reads the corpus for its fingerprint alone.
-fn read_only(source: Source<'_>, tokenizer: &Tokenizer, callback: &mut Callback<'_>) -> Result<ReadSummary> {
-    let counters = Counters::default();
+fn read_only(
+    source: Source<'_>,
+    tokenizer: &Tokenizer,
+    budget: &Budget,
+    counters: &Counters,
+    callback: &mut Callback<'_>,
+) -> Result<ReadSummary> {
     let total = source.total_bytes();
+    let Budget { max_stretch_bytes, decoder_bytes: max_decoder_bytes, .. } = *budget;
+    let reading = Reading { max_stretch_bytes, max_decoder_bytes, ..Reading::default() };
     supervise(
         callback,
         || counters.snapshot("compare", total),
         |stop| {
-            read_batches(source, tokenizer.pretokenizer(), stop, &mut |batch| {
+            read_batches_from(source, tokenizer.pretokenizer(), reading, stop, &mut |batch, _| {
                 counters.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
                 stop.check()
             })
@@ -152,7 +177,8 @@ fn read_only(source: Source<'_>, tokenizer: &Tokenizer, callback: &mut Callback<
 fn check_settings(manifest: &Manifest, tokenizer: &Tokenizer, options: &BuildOptions, out: &Path) -> Result<()> {
     check_equal(out, "tokenizer", manifest.tokenizer.fingerprint.as_str(), tokenizer.fingerprint())?;
     check_equal(out, "validation_fraction", &manifest.validation_fraction, &options.validation_fraction)?;
-    check_equal(out, "shard_tokens", &manifest.shard_tokens, &options.shard_tokens)
+    check_equal(out, "shard_tokens", &manifest.shard_tokens, &options.shard_tokens)?;
+    check_equal(out, "deduplicate", &manifest.deduplicate, &options.deduplicate)
 }
 
 fn check_equal<T: PartialEq + Display + ?Sized>(out: &Path, name: &str, there: &T, asked: &T) -> Result<()> {
@@ -172,6 +198,7 @@ struct Building<'a> {
     end_of_text: TokenId,
     out: &'a Path,
     options: &'a BuildOptions,
+    budget: Budget,
 }
 
 impl Building<'_> {
@@ -199,7 +226,7 @@ impl Building<'_> {
             Earlier::StartOver(reason) => (Journal::default(), Some(reason)),
         };
         loop {
-            let resumed_shards = journal.finished.len() as u64;
+            let resumed_shards = journal.committed.finished.len() as u64;
             let mut place = Place::before(&journal.position);
             counters.bytes_read.store(journal.position.anchor.bytes_read, Ordering::Relaxed);
             let outcome = self.write(source, &mut place, (&mut journal, sources.as_ref()), counters, stop);
@@ -211,7 +238,16 @@ impl Building<'_> {
             }
             let manifest = outcome?;
             let encoded_bytes = counters.text_bytes.load(Ordering::Relaxed);
-            return Ok(Built { manifest, was_complete: false, resumed_shards, encoded_bytes, started_over });
+            let peak_memory_bytes = counters.memory.bytes();
+            let was_complete = false;
+            return Ok(Built {
+                manifest,
+                was_complete,
+                resumed_shards,
+                encoded_bytes,
+                peak_memory_bytes,
+                started_over,
+            });
         }
     }
 
@@ -224,23 +260,28 @@ impl Building<'_> {
         counters: &Counters,
         stop: &Stop,
     ) -> Result<Manifest> {
-        let Self { tokenizer, end_of_text, out, options } = *self;
+        let Self { tokenizer, end_of_text, out, options, budget } = *self;
+        let BuildOptions { validation_fraction, deduplicate, shard_tokens, .. } = *options;
         let element = self.element();
         let has_journal = *journal != Journal::default();
         directory::begin(out, &if has_journal { journal.names() } else { HashSet::new() })?;
         tokenizer_file::save(tokenizer, &out.join(TOKENIZER_DIRECTORY))?;
+        let choice = Choice { validation_fraction, deduplicate };
+        let identities = (choice, budget.identity_bytes);
         let mut committer =
-            Committer::new(out.to_owned(), element, options.shard_tokens, options.validation_fraction, stop);
-        committer.resume(journal.finished.clone(), &journal.open, journal.next_number)?;
+            Committer::new(out.to_owned(), (element, shard_tokens), identities, &journal.committed, stop)?;
+        let given = given_sources(&source);
         let mut keep = |committer: &mut Committer<'_>, position: Position| {
             let Some(sources) = sources else { return Ok(()) };
-            (journal.finished, journal.open, journal.next_number) = committer.record()?;
+            journal.committed = committer.record()?;
             journal.position = position;
             journal.write(out, sources)
         };
-        let pipeline = Pipeline { tokenizer, end_of_text, element, counters, stop };
-        let summary = pipeline.run((source, place), options.num_threads, &mut committer, &mut keep)?;
-        let shards = committer.finish()?;
+        let pipeline = Pipeline { tokenizer, end_of_text, element, choice, budget, counters, stop };
+        let mut summary = pipeline.run((source, place), options.num_threads, &mut committer, &mut keep)?;
+        let (shards, totals) = committer.finish()?;
+        let splits = manifest::totals(&shards);
+        summary.skipped.duplicate = totals.iter().map(|source| source.duplicates).sum();
         let manifest = Manifest {
             format: manifest::FORMAT.into(),
             version: manifest::VERSION,
@@ -251,18 +292,21 @@ impl Building<'_> {
                 end_of_text_id: end_of_text,
                 pattern: tokenizer.pretokenizer().name().into(),
             },
-            splits: manifest::totals(&shards),
+            splits,
             shards,
+            sources: source_records(given, &summary, &totals),
             corpus: CorpusRecord {
                 files: summary.files,
-                bytes: summary.text_bytes,
-                documents: summary.documents,
+                bytes: splits.train.bytes + splits.validation.bytes,
+                documents: splits.train.documents + splits.validation.documents,
                 skipped: summary.skipped,
+                first_skipped: summary.complaints,
                 replaced_sequences: summary.replaced_sequences,
                 fingerprint: checksum::hex(summary.fingerprint),
             },
-            validation_fraction: options.validation_fraction,
-            shard_tokens: options.shard_tokens,
+            validation_fraction,
+            shard_tokens,
+            deduplicate,
             created_by: concat!("slm ", env!("CARGO_PKG_VERSION")).into(),
         };
         stop.check()?;
@@ -275,7 +319,37 @@ impl Building<'_> {
 
     /// Identifies what is done with the corpus.
     fn settings(&self) -> String {
-        let BuildOptions { validation_fraction, shard_tokens, .. } = self.options;
-        format!("{} {validation_fraction} {shard_tokens}", self.tokenizer.fingerprint())
+        let BuildOptions { validation_fraction, shard_tokens, deduplicate, .. } = self.options;
+        let equal_ones = if *deduplicate { " deduplicate" } else { "" };
+        format!("{} {validation_fraction} {shard_tokens}{equal_ones}", self.tokenizer.fingerprint())
     }
+}
+
+/// The sources of a corpus and how many files each has.
+fn given_sources(source: &Source<'_>) -> Vec<(Option<String>, u64)> {
+    match source {
+        Source::Files(corpus) => {
+            let mut given: Vec<_> = corpus.sources().iter().map(|path| (Some(path.clone()), 0)).collect();
+            for file in corpus.files() {
+                given[file.source as usize].1 += 1;
+            }
+            given
+        }
+        Source::Memory(_) | Source::Raw { .. } => vec![(None, 0)],
+        Source::SplitAt { source, .. } => given_sources(source),
+    }
+}
+
+fn source_records(
+    given: Vec<(Option<String>, u64)>,
+    summary: &ReadSummary,
+    totals: &[SourceTotals],
+) -> Vec<SourceRecord> {
+    let record = |(idx, (path, files)): (usize, (Option<String>, u64))| {
+        let SourceTotals { documents, tokens, bytes, duplicates } = totals.get(idx).copied().unwrap_or_default();
+        let mut skipped = summary.skipped_by_source.get(idx).copied().unwrap_or_default();
+        skipped.duplicate = duplicates;
+        SourceRecord { path, files, documents, tokens, bytes, skipped }
+    };
+    given.into_iter().enumerate().map(record).collect()
 }

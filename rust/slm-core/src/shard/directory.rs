@@ -1,5 +1,6 @@
 //! Whether a directory may be built in: only one that is empty, or that a build left unfinished.
 
+use super::identities::IDENTITIES_FILE;
 use super::journal::JOURNAL_FILE;
 use super::manifest::{FORMAT, Manifest, VERSION};
 use super::{MANIFEST_FILE, TOKENIZER_DIRECTORY};
@@ -78,8 +79,10 @@ fn read_manifest(path: &Path) -> Result<Manifest> {
 /// Makes the directory ours and empty, but for the marker and the files named `kept`.
 pub(super) fn begin(directory: &Path, kept: &HashSet<String>) -> Result<()> {
     durable::write_file(&directory.join(MARKER_FILE), b"a build of shards began here and has not ended\n")?;
-    if !kept.contains(JOURNAL_FILE) {
-        durable::remove_if_exists(&directory.join(JOURNAL_FILE))?;
+    for name in [JOURNAL_FILE, IDENTITIES_FILE] {
+        if !kept.contains(name) {
+            durable::remove_if_exists(&directory.join(name))?;
+        }
     }
     remove(directory, |name| {
         // Files of other names are not ours, whoever put them beside an unfinished build.
@@ -119,11 +122,13 @@ pub(super) fn finish(directory: &Path, manifest: &Manifest) -> Result<()> {
 
 /// Whether there is something in a finished directory that only a build needs.
 pub(super) fn has_remains(directory: &Path) -> bool {
-    [LOCK_FILE, JOURNAL_FILE, MARKER_FILE].iter().any(|name| directory.join(name).exists())
+    [LOCK_FILE, IDENTITIES_FILE, JOURNAL_FILE, MARKER_FILE].iter().any(|name| directory.join(name).exists())
 }
 
 /// Removes what a build needs and a finished directory does not, but for the lock, which goes with its owner.
 pub(super) fn tidy(directory: &Path) -> Result<()> {
-    durable::remove_if_exists(&directory.join(JOURNAL_FILE))?;
-    durable::remove_if_exists(&directory.join(MARKER_FILE))
+    for name in [IDENTITIES_FILE, JOURNAL_FILE, MARKER_FILE] {
+        durable::remove_if_exists(&directory.join(name))?;
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! What is finished of a build that goes on: shards, how far the open ones are on the disk, and where in the corpus that is.
 
-use super::commit::OpenShards;
+use super::commit::Committed;
 use super::header::{Element, HEADER_BYTES};
+use super::identities::IDENTITIES_FILE;
 use super::manifest::ShardRecord;
 use super::writer::{self, OpenRecord};
 use crate::corpus::{Position, Sources};
@@ -15,7 +16,7 @@ use std::path::Path;
 pub(super) const JOURNAL_FILE: &str = ".journal.json";
 
 const FORMAT: &str = "slm.shards.journal";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What `.journal.json` says; replaced as a whole whenever a shard is finished.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +27,10 @@ pub(super) struct Journal {
     settings: String,
     /// Identifies the files that were read, and the one that is being read.
     files: String,
-    /// Up to where the corpus is in `finished` and `open`.
+    /// Up to where the corpus is in what was written.
     pub position: Position,
-    /// Shards that are finished.
-    pub finished: Vec<ShardRecord>,
-    /// Shards that are not, up to the position.
-    pub open: OpenShards,
-    /// The number of the next new shard.
-    pub next_number: u32,
+    /// What was written up to there.
+    pub committed: Committed,
 }
 
 /// What is known of an earlier build into the same directory.
@@ -70,8 +67,10 @@ impl Journal {
             return Ok(Earlier::StartOver("files that were encoded already have changed".to_owned()));
         }
         let is_open_there = |record: &OpenRecord| writer::is_there(directory, record, element);
-        if !journal.finished.iter().all(|shard| is_there(directory, shard, element))
-            || !journal.open.iter().flatten().all(is_open_there)
+        let Committed { finished, open, identities, .. } = &journal.committed;
+        if !finished.iter().all(|shard| is_there(directory, shard, element))
+            || !open.iter().flatten().all(is_open_there)
+            || !identities.as_ref().is_none_or(|record| record.is_there(directory))
         {
             return Ok(Earlier::StartOver(format!("shards are missing in `{}`", directory.display())));
         }
@@ -95,11 +94,11 @@ impl Journal {
 
     /// The names of all files that it speaks of, its own included.
     pub fn names(&self) -> HashSet<String> {
-        let finished = self.finished.iter().flat_map(|shard| writer::file_names(&shard.name));
+        let finished = self.committed.finished.iter().flat_map(|shard| writer::file_names(&shard.name));
         // A shard that was open then may have been finished since: it has its names, and is shortened again.
-        let open = self.open.iter().flatten().flat_map(|shard| writer::file_names(&shard.name()));
+        let open = self.committed.open.iter().flatten().flat_map(|shard| writer::file_names(&shard.name()));
         let open = open.flat_map(|name| [format!("{name}{}", durable::PARTIAL_SUFFIX), name]);
-        finished.chain(open).chain([JOURNAL_FILE.to_owned()]).collect()
+        finished.chain(open).chain([JOURNAL_FILE, IDENTITIES_FILE].map(str::to_owned)).collect()
     }
 }
 

@@ -1,33 +1,40 @@
 //! Batches to shards: one thread reads, several encode, one writes in document order.
 //!
-//! A batch needs a credit to be read and gives it back when it is written, so memory is bounded by the number of credits
+//! A batch needs credits to be read and gives them back when it is written, so memory is bounded by the number of credits
 //! whatever the corpus, and the order of writing is that of reading whatever the threads do.
 
+use super::budget::{Budget, cost_of};
 use super::build::Counters;
-use super::commit::{Committer, EncodedSpan};
+use super::commit::{Choice, Committer, EncodedSpan};
+use super::credits::ByteCredits;
+use super::document_hash::{DocumentHash, SpanHash, whole_blocks};
 use super::header::Element;
-use crate::corpus::{Batch, MAX_ANCHOR_BYTES, Mark, Place, Position, ReadSummary, Reading, Source, read_batches_from};
+use crate::corpus::{
+    Batch, MAX_ANCHOR_BYTES, Mark, Place, Position, ReadSummary, Reading, Source, Span, read_batches_from,
+};
 use crate::encode::Scratch;
 use crate::error::{Error, Result};
 use crate::progress::Stop;
 use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
 
 /// Batches in flight for each encoding thread: one at work, one waiting on either side.
 const BATCHES_PER_THREAD: usize = 3;
 
-/// How long the reader waits for a credit before it looks whether the work was stopped.
-const CREDIT_WAIT: Duration = Duration::from_millis(20);
+/// A batch, its place, and the credits that were taken for it.
+type ReadBatch = (Batch, Mark, u64);
 
 /// A batch and its ids.
 struct EncodedBatch {
     batch: Batch,
     mark: Mark,
+    credits: u64,
+    /// What the spans' documents are known by, if that is asked for.
+    hashes: Vec<SpanHash>,
     /// Ids of all spans, little-endian, each document's end-of-text token included.
     tokens: Vec<u8>,
     /// Where the ids of each span end in `tokens`.
@@ -41,6 +48,8 @@ pub(super) struct Pipeline<'a> {
     pub tokenizer: &'a Tokenizer,
     pub end_of_text: TokenId,
     pub element: Element,
+    pub choice: Choice,
+    pub budget: Budget,
     pub counters: &'a Counters,
     pub stop: &'a Stop,
 }
@@ -54,21 +63,19 @@ impl Pipeline<'_> {
         committer: &mut Committer<'_>,
         keep: &mut Keep<'_>,
     ) -> Result<ReadSummary> {
-        let num_credits = num_threads * BATCHES_PER_THREAD;
+        let max_batches = num_threads * BATCHES_PER_THREAD;
+        let credits = ByteCredits::new(self.budget.in_flight_bytes);
         // Any one that fails ends the others. A flag of its own, because `stop` belongs to the caller.
         let failed = AtomicBool::new(false);
-        let (give_credit, take_credit) = bounded::<()>(num_credits);
-        for _ in 0..num_credits {
-            give_credit.send(()).expect("the channel holds every credit and its other end is in scope");
-        }
         thread::scope(|scope| {
-            // As long as the credits, so that only the wait for a credit ever blocks.
-            let (to_encode, batches) = bounded::<(Batch, Mark)>(num_credits);
-            let (to_commit, encoded) = bounded::<EncodedBatch>(num_credits);
-            let failed = &failed;
+            // As long as there are batches, so that only the wait for credits ever blocks.
+            let (to_encode, batches) = bounded::<ReadBatch>(max_batches);
+            let (to_commit, encoded) = bounded::<EncodedBatch>(max_batches);
+            let (failed, credits) = (&failed, &credits);
             let reader = scope.spawn(move || {
                 let _guard = FailureGuard(failed);
-                let summary = self.read(source, place, &take_credit, &to_encode, failed);
+                let least_cost = self.budget.in_flight_bytes / max_batches as u64;
+                let summary = self.read(source, place, (credits, least_cost), &to_encode, failed);
                 tell(summary, failed)
             });
             let workers: Vec<ScopedJoinHandle<'_, Result<()>>> = (0..num_threads)
@@ -81,7 +88,7 @@ impl Pipeline<'_> {
                 })
                 .collect();
             drop((batches, to_commit));
-            let committed = tell(self.commit(&encoded, &give_credit, committer, keep, failed), failed);
+            let committed = tell(self.commit(&encoded, credits, committer, keep, failed), failed);
             drop(encoded);
             let mut outcomes: Vec<Result<()>> = workers.into_iter().map(join).collect();
             outcomes.push(committed);
@@ -110,12 +117,17 @@ impl Pipeline<'_> {
         &self,
         source: Source<'_>,
         place: &mut Place,
-        credits: &Receiver<()>,
-        to_encode: &Sender<(Batch, Mark)>,
+        (credits, least_cost): (&ByteCredits, u64),
+        to_encode: &Sender<ReadBatch>,
         failed: &AtomicBool,
     ) -> Result<ReadSummary> {
         let from = place.position().anchor;
-        let reading = Reading { max_stretch_bytes: usize::MAX, from: Some(&from), anchor_bytes: MAX_ANCHOR_BYTES };
+        let reading = Reading {
+            max_stretch_bytes: self.budget.max_stretch_bytes,
+            from: Some(&from),
+            anchor_bytes: MAX_ANCHOR_BYTES,
+            max_decoder_bytes: self.budget.decoder_bytes,
+        };
         let mut index = 0;
         let summary =
             read_batches_from(source, self.tokenizer.pretokenizer(), reading, self.stop, &mut |batch, anchor| {
@@ -127,13 +139,9 @@ impl Pipeline<'_> {
                 };
                 batch.index = index;
                 index += 1;
-                while let Err(error) = credits.recv_timeout(CREDIT_WAIT) {
-                    self.check(failed)?;
-                    if error == RecvTimeoutError::Disconnected {
-                        return Err(Error::Interrupted);
-                    }
-                }
-                to_encode.send((batch, mark)).map_err(|_| Error::Interrupted)
+                let cost = cost_of(batch.text.len()).max(least_cost);
+                let taken = credits.take(cost, || self.check(failed))?;
+                to_encode.send((batch, mark, taken)).map_err(|_| Error::Interrupted)
             })?;
         place.finish()?;
         Ok(summary)
@@ -141,14 +149,14 @@ impl Pipeline<'_> {
 
     fn encode(
         &self,
-        batches: &Receiver<(Batch, Mark)>,
+        batches: &Receiver<ReadBatch>,
         to_commit: &Sender<EncodedBatch>,
         failed: &AtomicBool,
     ) -> Result<()> {
         let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
-        for (batch, mark) in batches {
+        for batch in batches {
             self.check(failed)?;
-            let encoded = self.encode_batch(batch, mark, &mut scratch, &mut ids)?;
+            let encoded = self.encode_batch(batch, &mut scratch, &mut ids)?;
             to_commit.send(encoded).map_err(|_| Error::Interrupted)?;
         }
         Ok(())
@@ -156,8 +164,7 @@ impl Pipeline<'_> {
 
     fn encode_batch(
         &self,
-        batch: Batch,
-        mark: Mark,
+        (batch, mark, credits): ReadBatch,
         scratch: &mut Scratch,
         ids: &mut Vec<TokenId>,
     ) -> Result<EncodedBatch> {
@@ -179,13 +186,27 @@ impl Pipeline<'_> {
         }
         self.counters.tokens.fetch_add(ids.len() as u64, Ordering::Relaxed);
         self.counters.text_bytes.fetch_add(batch.text.len() as u64, Ordering::Relaxed);
-        Ok(EncodedBatch { batch, mark, tokens, ends })
+        let hashes = if self.choice.hashes() { self.hashes_of(&batch) } else { Vec::new() };
+        Ok(EncodedBatch { batch, mark, credits, hashes, tokens, ends })
+    }
+
+    /// What decides over the documents of a batch, as far as it is there.
+    fn hashes_of(&self, batch: &Batch) -> Vec<SpanHash> {
+        let hash = |(idx, span): (usize, &Span)| {
+            let text = batch.str(*span).as_bytes();
+            if span.begins_document && span.ends_document {
+                return SpanHash::Whole(DocumentHash::of(text, self.choice.deduplicate));
+            }
+            let is_continued = idx == 0 && !span.begins_document;
+            SpanHash::Blocks(whole_blocks(text, if is_continued { batch.document_offset } else { 0 }))
+        };
+        batch.spans.iter().enumerate().map(hash).collect()
     }
 
     fn commit(
         &self,
         encoded: &Receiver<EncodedBatch>,
-        give_credit: &Sender<()>,
+        credits: &ByteCredits,
         committer: &mut Committer<'_>,
         keep: &mut Keep<'_>,
         failed: &AtomicBool,
@@ -194,14 +215,23 @@ impl Pipeline<'_> {
         let mut next_index = 0;
         for arrived in encoded {
             waiting.insert(arrived.batch.index, arrived);
-            while let Some(EncodedBatch { batch, mark, tokens, ends }) = waiting.remove(&next_index) {
+            while let Some(EncodedBatch { batch, mark, credits: taken, hashes, tokens, ends }) =
+                waiting.remove(&next_index)
+            {
                 self.check(failed)?;
                 let mut start = 0;
-                for (span, end) in batch.spans.iter().zip(ends) {
+                let mut sources = batch.sources.iter().peekable();
+                let mut source = 0;
+                for (idx, (span, end)) in batch.spans.iter().zip(ends).enumerate() {
+                    while let Some(&(_, next)) = sources.next_if(|&&(first, _)| first <= idx) {
+                        source = next;
+                    }
                     let has_finished = committer.commit(&EncodedSpan {
                         tokens: &tokens[start..end],
                         text: &batch.text.as_bytes()[span.start..span.end],
                         ends_document: span.ends_document,
+                        hash: hashes.get(idx),
+                        source,
                     })?;
                     if has_finished {
                         keep(committer, mark.behind(&batch.text[..span.end]))?;
@@ -211,8 +241,7 @@ impl Pipeline<'_> {
                 }
                 self.counters.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
                 next_index += 1;
-                // The reader may have ended and taken its end of the channel along.
-                let _ = give_credit.try_send(());
+                credits.give(taken);
             }
         }
         Ok(())

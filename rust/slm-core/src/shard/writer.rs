@@ -1,13 +1,13 @@
 //! One shard on its way to the disk: an array of ids and an array of offsets, both under a partial name until complete.
 
 use super::header::{Element, HEADER_BYTES, npy_header};
-use super::manifest::{ShardRecord, Split};
+use super::manifest::{CHECKSUM_BLOCK_BYTES, ShardRecord, Split};
 use crate::error::{Error, Result};
 use crate::io::{checksum, durable};
 use crate::progress::Stop;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes gathered before each write to a file.
@@ -26,7 +26,8 @@ struct ArrayWriter {
 impl ArrayWriter {
     fn create(path: PathBuf, element: Element) -> Result<Self> {
         let partial = partial_path(&path);
-        let file = File::create(&partial).map_err(Error::io(&path))?;
+        let opened = File::options().read(true).write(true).create(true).truncate(true).open(&partial);
+        let file = opened.map_err(Error::io(&path))?;
         let mut file = BufWriter::with_capacity(BUFFER_BYTES, file);
         file.write_all(&[0; HEADER_BYTES]).map_err(Error::io(&path))?;
         Ok(Self { path, partial, file, element, num_bytes: 0 })
@@ -41,7 +42,7 @@ impl ArrayWriter {
         let num_bytes = length * element.bytes() as u64;
         let kept_bytes = HEADER_BYTES as u64 + num_bytes;
         let opened = (|| {
-            let mut file = File::options().write(true).open(&partial)?;
+            let mut file = File::options().read(true).write(true).open(&partial)?;
             if file.metadata()?.len() < kept_bytes {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is shorter than the build left it"));
             }
@@ -66,8 +67,40 @@ impl ArrayWriter {
         self.num_bytes / self.element.bytes() as u64
     }
 
-    /// Completes the file, flushes it to the disk, gives it its name and returns its checksum.
-    fn finish(mut self, stop: &Stop) -> Result<u64> {
+    /// Shortens the array to `length` elements.
+    fn truncate(&mut self, length: u64) -> Result<()> {
+        self.num_bytes = length * self.element.bytes() as u64;
+        let kept_bytes = HEADER_BYTES as u64 + self.num_bytes;
+        let truncated = self.file.flush().and_then(|()| {
+            let file = self.file.get_mut();
+            file.set_len(kept_bytes)?;
+            file.seek(SeekFrom::Start(kept_bytes))
+        });
+        truncated.map(|_| ()).map_err(Error::io(&self.path))
+    }
+
+    /// Moves all elements from the one at `start` on to the end of another array of the same kind.
+    fn move_end(&mut self, start: u64, to: &mut Self) -> Result<()> {
+        let start_bytes = HEADER_BYTES as u64 + start * self.element.bytes() as u64;
+        let sought = self.file.flush().and_then(|()| self.file.get_mut().seek(SeekFrom::Start(start_bytes)));
+        sought.map_err(Error::io(&self.path))?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            match self.file.get_mut().read(&mut buffer).map_err(Error::io(&self.path))? {
+                0 => return self.truncate(start),
+                read => to.append(&buffer[..read])?,
+            }
+        }
+    }
+
+    /// Removes the file.
+    fn discard(self) -> Result<()> {
+        drop(self.file);
+        durable::remove_if_exists(&self.partial)
+    }
+
+    /// Completes the file, flushes it to the disk, gives it its name and returns its checksum and those of its blocks.
+    fn finish(mut self, stop: &Stop) -> Result<(String, String)> {
         let header = npy_header(self.element, self.len());
         let completed = (|| {
             self.file.seek(SeekFrom::Start(0))?;
@@ -78,9 +111,9 @@ impl ArrayWriter {
         completed.map_err(Error::io(&self.path))?;
         // The header is known last and comes first, so the checksum is taken by reading the file once more: it is in the
         // page cache, and what is read is what was stored.
-        let checksum = checksum::of_file(&self.partial, |_| stop.check())?;
+        let (checksum, blocks) = checksum::of_file_and_blocks(&self.partial, CHECKSUM_BLOCK_BYTES, |_| stop.check())?;
         fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path))?;
-        Ok(checksum)
+        Ok((checksum::hex(checksum), blocks.into_iter().map(checksum::hex).collect()))
     }
 }
 
@@ -114,6 +147,8 @@ pub(super) struct ShardWriter {
     index: ArrayWriter,
     documents: u64,
     text_bytes: u64,
+    /// Ids of documents that have ended.
+    ended_tokens: u64,
 }
 
 impl ShardWriter {
@@ -121,7 +156,8 @@ impl ShardWriter {
         let [tokens, index] = file_names(&name_of(number)).map(|name| directory.join(name));
         let mut index = ArrayWriter::create(index, Element::U64)?;
         index.append(&0_u64.to_le_bytes())?;
-        Ok(Self { number, split, tokens: ArrayWriter::create(tokens, element)?, index, documents: 0, text_bytes: 0 })
+        let tokens = ArrayWriter::create(tokens, element)?;
+        Ok(Self { number, split, tokens, index, documents: 0, text_bytes: 0, ended_tokens: 0 })
     }
 
     /// Goes on with a shard that an earlier build left open.
@@ -134,6 +170,7 @@ impl ShardWriter {
             index: ArrayWriter::resume(index, Element::U64, record.documents + 1)?,
             documents: record.documents,
             text_bytes: record.text_bytes,
+            ended_tokens: record.tokens,
         })
     }
 
@@ -150,15 +187,37 @@ impl ShardWriter {
     }
 
     /// Appends ids, little-endian, of the document at hand.
-    pub(super) fn append(&mut self, tokens: &[u8], text_bytes: u64) -> Result<()> {
-        self.text_bytes += text_bytes;
+    pub(super) fn append(&mut self, tokens: &[u8]) -> Result<()> {
         self.tokens.append(tokens)
     }
 
-    /// Ends the document at hand.
-    pub(super) fn end_document(&mut self) -> Result<()> {
+    /// Ends the document at hand, which has so much text.
+    pub(super) fn end_document(&mut self, text_bytes: u64) -> Result<()> {
         self.documents += 1;
-        self.index.append(&self.tokens.len().to_le_bytes())
+        self.text_bytes += text_bytes;
+        self.ended_tokens = self.tokens.len();
+        self.index.append(&self.ended_tokens.to_le_bytes())
+    }
+
+    /// Removes the ids of the document at hand.
+    pub(super) fn take_back(&mut self) -> Result<()> {
+        self.tokens.truncate(self.ended_tokens)
+    }
+
+    /// Moves the ids of the document at hand to another shard.
+    pub(super) fn move_document(&mut self, to: &mut Self) -> Result<()> {
+        self.tokens.move_end(self.ended_tokens, &mut to.tokens)
+    }
+
+    /// The same shard of another split; before any document has ended.
+    pub(super) fn relabelled(self, split: Split) -> Self {
+        Self { split, ..self }
+    }
+
+    /// Removes both files.
+    pub(super) fn discard(self) -> Result<()> {
+        self.tokens.discard()?;
+        self.index.discard()
     }
 
     /// The ids so far.
@@ -170,8 +229,8 @@ impl ShardWriter {
     pub(super) fn finish(self, stop: &Stop) -> Result<ShardRecord> {
         let tokens = self.tokens.len();
         // The index is renamed first: where the ids have their name, the shard is complete.
-        let index_xxh3 = checksum::hex(self.index.finish(stop)?);
-        let tokens_xxh3 = checksum::hex(self.tokens.finish(stop)?);
+        let (index_xxh3, index_blocks_xxh3) = self.index.finish(stop)?;
+        let (tokens_xxh3, tokens_blocks_xxh3) = self.tokens.finish(stop)?;
         Ok(ShardRecord {
             name: name_of(self.number),
             split: self.split,
@@ -180,6 +239,8 @@ impl ShardWriter {
             bytes: self.text_bytes,
             tokens_xxh3,
             index_xxh3,
+            tokens_blocks_xxh3,
+            index_blocks_xxh3,
         })
     }
 }

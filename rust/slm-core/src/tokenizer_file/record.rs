@@ -1,7 +1,7 @@
 //! `training.json`: what a tokenizer was made from, and with what settings.
 
 use crate::chat::ChatTokens;
-use crate::corpus::{CorpusSpec, Documents, Format, InvalidUtf8};
+use crate::corpus::{CorpusSpec, Documents, Format, InvalidUtf8, OnError};
 use crate::error::Result;
 use crate::io::checksum::hex;
 use crate::tokenizer::{Parts, Tokenizer};
@@ -115,12 +115,16 @@ fn corpus(spec: &CorpusSpec) -> Value {
         InvalidUtf8::Replace => "replace",
         InvalidUtf8::Skip => "skip",
     };
-    json!({
+    let mut record = json!({
         "paths": spec.paths,
         "format": format,
         "documents": documents,
         "separator": separator,
         "field": spec.field,
         "invalid_utf8": invalid_utf8,
-    })
+    });
+    if spec.on_error == OnError::Skip {
+        record["on_error"] = json!("skip");
+    }
+    record
 }

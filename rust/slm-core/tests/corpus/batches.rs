@@ -119,7 +119,7 @@ fn reading_goes_on_from_any_anchor_with_the_same_text_and_summary() {
     }
     let corpus = Corpus::open(&spec(folder.path(), Documents::Line)).expect("it is there");
     let read = |from: Option<&Anchor>, anchor_bytes| {
-        let reading = Reading { max_stretch_bytes: usize::MAX, from, anchor_bytes };
+        let reading = Reading { from, anchor_bytes, ..Reading::default() };
         let mut batches: Vec<(String, Anchor)> = Vec::new();
         let summary = read_batches_from(
             (&corpus).into(),

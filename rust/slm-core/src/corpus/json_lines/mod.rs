@@ -7,13 +7,14 @@ mod strings;
 #[cfg(test)]
 mod tests;
 
-use crate::corpus::InvalidUtf8;
 use crate::corpus::documents::Sink;
 use crate::corpus::summary::SkipReason;
-use crate::corpus::utf8::{Piece, Utf8Pieces};
+use crate::corpus::utf8::{Piece, Utf8Pieces, first_paragraph};
+use crate::corpus::{InvalidUtf8, OnError};
 use crate::error::{Error, Result};
 use grammar::{Nesting, Number};
 use memchr::memchr;
+use std::cell::Cell;
 
 /// How deep arrays and objects may lie in one another; a bit of [`Nesting`] each.
 const MAX_DEPTH: u32 = u128::BITS;
@@ -24,17 +25,26 @@ const MAX_DEPTH: u32 = u128::BITS;
 /// Gives the number of lone surrogates that were replaced.
 ///
 /// # Errors
-/// [`Error::Data`] with file and line for what is no JSON object or has no such string.
-pub(super) fn read(pieces: &mut Utf8Pieces<'_>, field: &str, policy: InvalidUtf8, sink: &mut impl Sink) -> Result<u64> {
+/// [`Error::Data`] with file and line for what is no JSON object or has no such string; with [`OnError::Skip`] such a line is
+/// left out.
+pub(super) fn read(
+    pieces: &mut Utf8Pieces<'_>,
+    field: &str,
+    policies: (InvalidUtf8, OnError),
+    sink: &mut impl Sink,
+) -> Result<u64> {
     let place = pieces.path().display().to_string();
-    let mut lines = Lines::new(&place, field, policy, sink);
+    let mut lines = Lines::new(&place, field, policies, sink);
     while let Some(piece) = pieces.next()? {
         match piece {
             Piece::Text(text) => lines.feed(text)?,
-            Piece::Invalid => lines.leave_out()?,
+            Piece::Spoiled(reason) => lines.leave_out(reason, || pieces.complaint())?,
         }
     }
-    lines.end_line()?;
+    if let Err(error) = lines.end_line() {
+        lines.forgive(error)?;
+        lines.end_line()?;
+    }
     Ok(lines.num_replaced)
 }
 
@@ -74,11 +84,15 @@ enum Role {
     /// It is passed over.
     Other,
 }
+
 /// The lines of a file, and where in one of them the next byte is.
 struct Lines<'a, S> {
     place: &'a str,
     field: &'a str,
     policy: InvalidUtf8,
+    on_error: OnError,
+    /// Whether the error at hand is about the line, and not about what becomes of its document.
+    is_malformed: Cell<bool>,
     sink: &'a mut S,
     line_number: u64,
     /// Bytes of the line before what is fed next.
@@ -99,11 +113,13 @@ struct Lines<'a, S> {
 }
 
 impl<'a, S: Sink> Lines<'a, S> {
-    fn new(place: &'a str, field: &'a str, policy: InvalidUtf8, sink: &'a mut S) -> Self {
+    fn new(place: &'a str, field: &'a str, (policy, on_error): (InvalidUtf8, OnError), sink: &'a mut S) -> Self {
         Self {
             place,
             field,
             policy,
+            on_error,
+            is_malformed: Cell::new(false),
             sink,
             line_number: 1,
             column: 0,
@@ -119,20 +135,39 @@ impl<'a, S: Sink> Lines<'a, S> {
     }
 
     fn feed(&mut self, text: &str) -> Result<()> {
+        let mut at = 0;
+        while let Err(error) = self.feed_from(text, &mut at) {
+            self.forgive(error)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out a line for what is wrong with it, where that is allowed.
+    fn forgive(&mut self, error: Error) -> Result<()> {
+        match error {
+            Error::Data(complaint) if self.on_error == OnError::Skip && self.is_malformed.take() => {
+                self.leave_out(SkipReason::Malformed, || first_paragraph(&complaint))
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Reads on at `at`, which after an error is in the line that it is about.
+    fn feed_from(&mut self, text: &str, place: &mut usize) -> Result<()> {
         let bytes = text.as_bytes();
         // Where the line begins in `text`; before it, for a line that began earlier.
         let mut before = self.column;
-        let mut line_start = 0;
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
+        let mut line_start = *place;
+        while let Some(&byte) = bytes.get(*place) {
+            let at = *place;
             self.column = before + (at - line_start) as u64;
             match self.state {
                 State::Str(role) => {
-                    at += self.read_run(role, &text[at..])?;
+                    *place += self.read_run(role, &text[at..])?;
                     continue;
                 }
                 State::LeftOut if byte != b'\n' => {
-                    at = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length);
+                    *place = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length);
                     continue;
                 }
                 // A number ends before the byte that does not go on with it.
@@ -154,9 +189,9 @@ impl<'a, S: Sink> Lines<'a, S> {
                 _ if matches!(byte, b' ' | b'\t' | b'\r') => {}
                 _ => self.read_structure(byte, &text[at..])?,
             }
-            at += 1;
+            *place += 1;
         }
-        self.column = before + (at - line_start) as u64;
+        self.column = before + (bytes.len() - line_start) as u64;
         Ok(())
     }
 
@@ -240,15 +275,16 @@ impl<'a, S: Sink> Lines<'a, S> {
         }
         if self.is_field && self.state == State::AfterValue {
             self.is_field = false;
-            self.sink.leave_out(SkipReason::Null)?;
+            self.sink.leave_out(SkipReason::Null, String::new)?;
         }
         Ok(())
     }
-    /// Leaves the line out for bytes that are not UTF-8.
-    fn leave_out(&mut self) -> Result<()> {
+
+    /// Leaves the rest of the line out, and its document.
+    fn leave_out(&mut self, reason: SkipReason, complain: impl FnOnce() -> String) -> Result<()> {
         self.text.clear();
         self.state = State::LeftOut;
-        self.sink.leave_out(SkipReason::InvalidUtf8)
+        self.sink.leave_out(reason, complain)
     }
 
     /// Takes what the line was, at a line feed or the end of the file.
@@ -283,6 +319,7 @@ impl<'a, S: Sink> Lines<'a, S> {
     }
 
     fn malformed(&self, complaint: &str) -> Error {
+        self.is_malformed.set(true);
         Error::Data(format!(
             "`{}`:{}: {complaint}, at column {}\n\nhint: each line must be a JSON object with the document as a string in the field \
              `{}`; another field is chosen with `field`",

@@ -137,7 +137,9 @@ impl<S: Sink> Lines<'_, S> {
                 // The rest of the string is checked as that of any other field.
                 self.text.clear();
                 self.is_field = false;
-                self.sink.leave_out(SkipReason::LoneSurrogate)?;
+                let (place, line_number) = (self.place, self.line_number);
+                let complain = || format!("`{place}`:{line_number}: lone surrogate `\\u{value:04x}`");
+                self.sink.leave_out(SkipReason::LoneSurrogate, complain)?;
             }
         }
         Ok(())

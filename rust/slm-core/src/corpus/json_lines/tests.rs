@@ -19,7 +19,7 @@ impl Sink for Documents {
         Ok(())
     }
 
-    fn leave_out(&mut self, reason: SkipReason) -> Result<()> {
+    fn leave_out(&mut self, reason: SkipReason, _: impl FnOnce() -> String) -> Result<()> {
         self.left_out = self.left_out.or(Some(reason));
         Ok(())
     }
@@ -38,7 +38,7 @@ fn documents(
     policy: InvalidUtf8,
 ) -> Result<(Vec<std::result::Result<String, SkipReason>>, u64)> {
     let mut sink = Documents::default();
-    let mut lines = Lines::new("a.jsonl", "text", policy, &mut sink);
+    let mut lines = Lines::new("a.jsonl", "text", (policy, OnError::Error), &mut sink);
     let mut piece = String::new();
     for (idx, character) in text.chars().enumerate() {
         if cuts.contains(&idx) {

@@ -1,0 +1,112 @@
+"""`slm data build` within a memory limit, in a process that the system refuses more."""
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slm.data.build import build_shards
+from slm.errors import ConfigError
+from slm.tokenizer import train_tokenizer
+
+MIB = 1 << 20
+
+CHILD = """
+import resource, sys
+import numpy, slm.data.build, slm.data.inspect
+from slm.cli.main import run
+
+def status(name):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith(name))
+
+allowed = status("VmData") - status("RssAnon") + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+sys.exit(run(["data", "build", "--config", sys.argv[1], "--json", "--progress", "none"]))
+"""
+
+WORDS = "the cat sat on a mat and saw 日本 the 42 dogs' été\n".split(" ")  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    result: dict[str, Any]
+    stderr: str
+
+
+@pytest.fixture
+def text() -> bytes:
+    """About a megabyte of words."""
+    return " ".join(random.Random(0).choices(WORDS, k=250_000)).encode()
+
+
+def build(tmp_path: Path, corpus: dict[str, Any], *, limit: int = 64, threads: int = 2, **settings: Any) -> Outcome:
+    """Build within a limit in MiB, with 32 MiB a thread besides."""
+    if not (tmp_path / "tok").exists():
+        train_tokenizer(iter(WORDS), vocab_size=300, out=tmp_path / "tok")
+    config = tmp_path / "data.yaml"
+    content = {"tokenizer": str(tmp_path / "tok"), "out": str(tmp_path / "shards"), "num_threads": threads}
+    content |= {"memory_limit": f"{limit}MiB", "corpus": corpus}
+    config.write_text(json.dumps(content | settings))
+    command = [sys.executable, "-c", CHILD, str(config), str((limit + 32 * threads) * MIB)]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return Outcome(done.returncode, json.loads(done.stdout or "{}"), done.stderr)
+
+
+@pytest.mark.parametrize("kind", ["text", "jsonl", "gz", "lines"])
+def test_a_corpus_larger_than_the_limit_is_built_within_it(kind: str, text: bytes, tmp_path: Path) -> None:
+    repeats = 150
+    path = tmp_path / {"text": "a.txt", "jsonl": "a.jsonl", "gz": "a.txt.gz", "lines": "a.txt"}[kind]
+    if kind == "jsonl":
+        escaped = json.dumps(text.decode(), ensure_ascii=False)[1:-1].encode()
+        path.write_bytes(b'{"text": "' + escaped * repeats + b'"}\n')
+    elif kind == "gz":
+        path.write_bytes(gzip.compress(text, 1) * repeats)
+    else:
+        path.write_bytes(text * repeats)
+    done = build(tmp_path, {"paths": [str(path)], "documents": "line" if kind == "lines" else "file"})
+    assert done.code == 0, done.stderr
+    assert done.result["manifest"]["corpus"]["bytes"] == repeats * len(text) > 128 * MIB
+    assert (done.result["manifest"]["corpus"]["documents"] == 1) is (kind != "lines")
+    assert 20 * MIB < done.result["peak_memory_bytes"] <= (64 + 2 * 32) * MIB
+
+
+def test_text_that_nothing_splits_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a" * 150_000_000)
+    done = build(tmp_path, {"paths": [str(path)]})
+    assert done.code == 2
+    assert "does not split" in done.stderr
+    assert "raise `memory_limit`" in done.stderr
+
+
+def test_more_documents_than_can_be_known_are_an_error_that_more_memory_mends(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    lines = [f"line {number}\n" for number in range(300_000)]
+    path.write_text("".join(lines + lines[:1000]))
+    corpus = {"paths": [str(path)], "documents": "line"}
+    settings: dict[str, Any] = {"deduplicate": True, "shard_tokens": 200_000}
+    failed = build(tmp_path, corpus, **settings)
+    assert failed.code == 2
+    assert "different documents" in failed.stderr
+    done = build(tmp_path, corpus, limit=128, **settings)
+    assert done.code == 0, done.stderr
+    assert done.result["resumed_shards"] > 0
+    assert done.result["manifest"]["corpus"]["documents"] == 300_000
+    assert done.result["manifest"]["corpus"]["skipped"]["duplicate"] == 1000
+
+
+def test_a_limit_that_is_too_low_is_refused(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(iter(WORDS), vocab_size=300)
+    with pytest.raises(ConfigError, match="`memory_limit` is 1048576 bytes, it must be at least 64 MiB"):
+        build_shards(iter(["text"]), tokenizer, tmp_path / "shards", memory_limit="1MiB")
+    assert not (tmp_path / "shards").exists()
