@@ -1,6 +1,6 @@
 """Loader: tokens a second from the page cache, ours beside the peers' on the same ids.
 
-    python -m benches.loader --tokens 100000000 --rows 8,32
+    python -m benches.loader --tokens 100000000 --rows 8,32   # after `pip install litdata mosaicml-streaming`
 
 Each process reads for some seconds. All are measured in turn, several times, and the best of each counts, so that what
 else the machine does hits them alike. Peak memory is that of the process and its workers. Peers that are not installed
