@@ -13,6 +13,7 @@ from slm.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from slm.config.run import RunConfig
+    from slm.data.mixture import SourceShare
     from slm.train.plan import TrainPlan
     from slm.train.trainer import TrainResult
 
@@ -113,14 +114,29 @@ def _describe(run: "RunConfig", plan: "TrainPlan") -> str:
     )
     lines = {
         "model": f"{plan.parameters:,} parameters, {run.model.architecture}",
-        "shards": f"{plan.train_tokens:,} tokens in `{run.shards}`, {plan.validation_tokens:,} for validation",
+        "shards": f"{plan.train_tokens:,} tokens in {', '.join(f'`{path}`' for path in run.all_shards)}, "
+        f"{plan.validation_tokens:,} for validation",
         "steps": f"{plan.max_steps:,} of {plan.tokens_per_step:,} tokens, "
         f"{plan.max_steps * plan.tokens_per_step:,} in all: {plan.epochs:.2f} epochs, {plan.training_flops:.1e} flop",
         "memory": f"about {memory.total / mebibytes:,.0f} MiB ({uses})",
         "device": f"{plan.device}, precision {plan.precision}",
         "out": f"`{run.out}`" + (f", going on after step {plan.resumed_step:,}" if plan.resumed_step else ""),
     }
-    return "\n".join(f"{name:<8}{line}" for name, line in lines.items())
+    if run.train.packing == "best_fit":
+        lines["packing"] = f"best fit into {plan.rows:,} rows, {plan.padding_share:.2%} of them padding"
+    described = [f"{name:<8}{line}" for name, line in lines.items()]
+    return "\n".join([*described, *_describe_sources(plan.sources)])
+
+
+def _describe_sources(sources: "tuple[SourceShare, ...]") -> list[str]:
+    """Say what each of several shard directories gives."""
+    if len(sources) == 1:
+        return []
+    return [
+        f"source  `{source.shards_dir}`: {source.share:.2%} of the rows, {source.rows:,} with {source.tokens:,} "
+        f"tokens, {source.epochs:.2f} epochs"
+        for source in sources
+    ]
 
 
 def _summary(run: "RunConfig", result: "TrainResult") -> str:
@@ -133,6 +149,7 @@ def _summary(run: "RunConfig", result: "TrainResult") -> str:
         if result.metrics.validation_bits_per_byte is not None:
             figures.append(f"{result.metrics.validation_bits_per_byte:.4f} bits per byte")
         lines.insert(0, f"step {result.metrics.step:,}  {', '.join(figures)}")
+    lines += _describe_sources(result.sources)
     if result.model_dir is not None:
         lines += [
             f"model       {result.model_dir}",

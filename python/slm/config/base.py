@@ -30,6 +30,9 @@ FilePath = Annotated[Path, Strict(False)]
 TextTuple = Annotated[tuple[str, ...], Strict(False)]
 """A list of text in YAML, a tuple in Python because configs are frozen."""
 
+PathTuple = Annotated[tuple[FilePath, ...], Strict(False)]
+"""A list of paths in YAML."""
+
 NumThreads = Annotated[int, Field(ge=1, le=1024)]
 """How many threads a stage may use."""
 

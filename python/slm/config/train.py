@@ -57,6 +57,10 @@ class TrainConfig(Config):
     row_tokens: Annotated[int, Field(ge=1, le=1 << 24)] = 256
     """Tokens in a row, the context that the model is trained on; at most `max_position_embeddings`."""
 
+    packing: Literal["stream", "best_fit"] = "stream"
+    """How documents become rows. `stream`: end to end, cut anywhere. `best_fit`: those that fit into a row are not cut,
+    with padding that the loss leaves out."""
+
     optimizer: OptimizerConfig = OptimizerConfig()
     """How gradients change weights."""
 

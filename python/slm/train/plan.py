@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from slm.checkpoint.layout import find_checkpoints, step_of
 from slm.config.memory import MemoryEstimate, estimate_memory
 from slm.config.run import RunConfig
-from slm.data.rows import row_count
+from slm.data.mixture import SourceShare
+from slm.data.rows import RowSource, row_count
 from slm.train.precision import resolve_device
 from slm.train.run_directory import RunDirectory, check_resumable
 from slm.train.sources import open_sources
@@ -17,9 +18,11 @@ class TrainPlan:
 
     Attributes:
         parameters: Weights of the model, tied ones counted once.
-        train_tokens: Tokens of the training split.
+        train_tokens: Tokens of the training splits.
         validation_tokens: Tokens of the validation split.
-        rows: Rows that the training split is cut into.
+        rows: Rows of one pass over the training split.
+        padding_share: Share of their positions that holds no token.
+        sources: What each shard directory will have given at the end.
         tokens_per_step: Target tokens of one update.
         max_steps: Updates in all.
         resumed_step: Updates that the newest checkpoint in the run directory has done, 0 if there is none.
@@ -34,6 +37,8 @@ class TrainPlan:
     train_tokens: int
     validation_tokens: int
     rows: int
+    padding_share: float
+    sources: tuple[SourceShare, ...]
     tokens_per_step: int
     max_steps: int
     resumed_step: int
@@ -52,7 +57,8 @@ def plan_run(run: RunConfig) -> TrainPlan:
         FileNotFoundError: The shards are missing.
     """
     sources = open_sources(run)
-    rows = row_count(sources.train, run.train.row_tokens)
+    source = RowSource(sources.train, run.train.row_tokens, run.train.seed, packing=run.train.packing)
+    total_rows = run.train.max_steps * run.train.rows_per_step
     if sources.validation is not None:
         row_count(sources.validation, run.train.row_tokens)
     directory = RunDirectory(run.out)
@@ -64,11 +70,13 @@ def plan_run(run: RunConfig) -> TrainPlan:
         parameters=run.model.num_parameters,
         train_tokens=sources.train.num_tokens,
         validation_tokens=sources.validation.num_tokens if sources.validation is not None else 0,
-        rows=rows,
+        rows=source.num_rows,
+        padding_share=source.padding_share,
+        sources=tuple(source.shares(total_rows)),
         tokens_per_step=run.train.tokens_per_step,
         max_steps=run.train.max_steps,
         resumed_step=(step_of(checkpoints[-1]) or 0) if checkpoints else 0,
-        epochs=run.train.max_steps * run.train.rows_per_step / rows,
+        epochs=total_rows / source.num_rows,
         training_flops=run.train.total_tokens * run.model.flops_per_token(run.train.row_tokens),
         device=str(resolve_device(run.train.device)),
         precision=run.train.precision,

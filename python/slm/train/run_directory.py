@@ -15,7 +15,7 @@ from slm.errors import ConfigError, SlmWarning
 
 CHANGEABLE = frozenset(
     {
-        "out", "shards",
+        "out", "shards", "more_shards",
         "train.max_steps", "train.validate_every_steps", "train.validation_rows", "train.checkpoint_every_steps",
         "train.keep_checkpoints", "train.log_every_steps", "train.num_threads", "train.device", "train.compile",
         "train.tensorboard",

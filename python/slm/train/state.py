@@ -30,7 +30,7 @@ class TrainState(BaseModel):
     """Optimizer updates done."""
 
     tokens: Count
-    """Target tokens learned from."""
+    """Target tokens learned from, padding left out."""
 
     seconds: Annotated[float, Field(ge=0)]
     """Time in `fit`, over all sessions."""

@@ -22,10 +22,12 @@ class StepOutcome:
     Attributes:
         loss: Mean negative log-likelihood over all targets of the step, in nats; a float32 scalar.
         grad_norm: Norm of the gradient before clipping; a float32 scalar.
+        num_targets: Targets that were learned from; padding and ends of documents have none.
     """
 
     loss: Tensor
     grad_norm: Tensor
+    num_targets: int
 
 
 class Learner:
@@ -61,14 +63,14 @@ class Learner:
             step: Number of this update, from 1.
             learning_rate: Its learning rate.
         """
-        num_targets = sum(batch.target_ids_BT.size for batch in batches)
+        num_targets = sum(batch.num_targets for batch in batches)
         loss = torch.zeros((), device=self.device)
         self.optimizer.zero_grad(set_to_none=True)
         for batch in batches:
             input_ids_BT, target_ids_BT = self._move(batch)
             with autocast(self.device, self.precision):
                 nll_BT = self.model.nll(input_ids_BT, target_ids_BT)
-            micro_loss = nll_BT.sum() / num_targets
+            micro_loss = nll_BT.sum() / max(num_targets, 1)
             self.scaler.scale(micro_loss).backward()
             loss += micro_loss.detach()
         self.scaler.unscale_(self.optimizer)
@@ -82,7 +84,7 @@ class Learner:
         self.scaler.update()
         if self.average is not None:
             self.average.update(step)
-        return StepOutcome(loss, grad_norm)
+        return StepOutcome(loss, grad_norm, num_targets)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Name everything that learning changes, by the groups of a checkpoint; the tensors are the live ones."""

@@ -16,6 +16,7 @@ from slm.checkpoint.model_dir import save_model
 from slm.checkpoint.save import recover_checkpoints, save_checkpoint
 from slm.config.run import RunConfig
 from slm.data.loader import Loader
+from slm.data.mixture import SourceShare
 from slm.errors import CheckpointError, ConfigError, TrainingError
 from slm.model.transformer import Transformer
 from slm.train.environment import describe_environment
@@ -40,6 +41,7 @@ class TrainResult:
         step: Optimizer updates done.
         max_steps: Updates in all.
         metrics: The latest line of metrics; of a finished run it has the validation. None before the first line.
+        sources: What each shard directory has given.
         checkpoint: The newest checkpoint.
         model_dir: The model directory, None while the run is not finished.
     """
@@ -48,6 +50,7 @@ class TrainResult:
     step: int
     max_steps: int
     metrics: StepMetrics | None
+    sources: tuple[SourceShare, ...]
     checkpoint: Path
     model_dir: Path | None
 
@@ -132,7 +135,11 @@ class _Session:
                 token_bytes_V=sources.token_bytes_V,
             )
         self.loader = Loader(
-            sources.train, row_tokens=config.row_tokens, batch_rows=config.micro_batch_rows, seed=config.seed
+            sources.train,
+            row_tokens=config.row_tokens,
+            batch_rows=config.micro_batch_rows,
+            seed=config.seed,
+            packing=config.packing,
         )
         recover_checkpoints(directory.checkpoints)
         checkpoint = load_latest_checkpoint(directory.checkpoints)
@@ -197,7 +204,10 @@ class _Session:
             with average.in_place_of_weights() if average is not None else contextlib.nullcontext():
                 save_model(self.learner.model, model_dir, self.sources.tokenizer_dir)
         checkpoint = checkpoint_path(self.directory.checkpoints, self.step)
-        return TrainResult(self.run.out, self.step, self.config.max_steps, self.last_metrics, checkpoint, model_dir)
+        sources = tuple(self.loader.shares())
+        return TrainResult(
+            self.run.out, self.step, self.config.max_steps, self.last_metrics, sources, checkpoint, model_dir
+        )
 
     def is_stopping(self) -> bool:
         """Ask `stop`; once it has said yes, that holds."""
@@ -212,8 +222,8 @@ class _Session:
 
     def _account(self, outcome: StepOutcome) -> None:
         """Add a step to the counters without waiting for the device."""
-        self.tokens += self.config.tokens_per_step
-        self.window_tokens += self.config.tokens_per_step
+        self.tokens += outcome.num_targets
+        self.window_tokens += outcome.num_targets
         self.loss_sum += outcome.loss
         self.loss_steps += 1
         is_good = torch.isfinite(outcome.loss)
