@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from slm.cli.config import short_number
 from slm.cli.main import run
+from slm.cli.words import short_number
 from slm.config import RunConfig, estimate_memory
 from slm.config.reference import CONFIGS, markdown_table
 from slm.config.yaml_reader import read_yaml

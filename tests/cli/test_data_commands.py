@@ -35,8 +35,33 @@ def test_build_inspect_and_verify(config: Path, tmp_path: Path, capsys: pytest.C
     for part in (manifest.tokenizer.fingerprint, "train", "validation", "line|", "more", "median"):
         assert part in shown
     assert run(["data", "inspect", str(shards), "--json"]) == 0
-    splits = json.loads(capsys.readouterr().out)["splits"]
-    assert sum(split["documents"] for split in splits) == 200
+    inspection = json.loads(capsys.readouterr().out)
+    assert sum(split["documents"] for split in inspection["splits"]) == 200
+    (source,) = inspection["sources"]
+    assert (source["path"], source["share"], source["documents"]) == (str(tmp_path / "corpus.txt"), 1.0, 200)
+    assert [len(document["tokens"]) > 0 for document in inspection["documents"]] == [True] * 4
+
+
+def test_sources_are_shown_by_their_share(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text("".join(LINES[: 10 * (number + 1)]))
+    (tmp_path / "bad.jsonl").write_text('{"text": "fine"}\nbroken\n')
+    settings = json.loads(config.read_text())
+    settings["corpus"]["paths"] = [str(tmp_path / name) for name in ("0.txt", "1.txt", "2.txt", "bad.jsonl")]
+    settings["corpus"]["on_error"] = "skip"
+    config.write_text(json.dumps(settings))
+    assert run(["data", "build", "-c", str(config)]) == 0
+    built = capsys.readouterr().out
+    assert "1 malformed" in built
+    assert "bad.jsonl`:2: 'b' where a JSON object must be" in built
+    monkeypatch.setattr("slm.cli.data._MAX_SOURCES", 2)
+    assert run(["data", "inspect", str(tmp_path / "shards"), "--documents", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("2.txt (1 file)") < shown.index("1.txt (1 file)")
+    assert "0.txt" not in shown
+    assert "in 2 more" in shown
 
 
 def test_build_again_says_that_it_is_complete(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

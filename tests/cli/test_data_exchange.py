@@ -50,6 +50,42 @@ def test_export_tells_programs_what_it_wrote(shards: Path, tmp_path: Path, capsy
     assert events[-1]["done"] == events[-1]["total"] > 0
 
 
+@pytest.mark.parametrize("to", ["nanogpt", "llmc", "megatron"])
+def test_a_dry_run_of_an_export_tells_what_would_be_written(
+    to: str, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["data", "export", str(shards), "--to", to, "--out", str(tmp_path / "o"), "--file-tokens", "100"]
+    assert run([*command, "--dry-run", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)["files"]
+    assert run([*command, "--dry-run"]) == 0
+    assert all(file["name"] in capsys.readouterr().out for file in planned[:1])
+    assert not (tmp_path / "o").exists()
+    assert run([*command, "--json", "--progress", "none"]) == 0
+    written = json.loads(capsys.readouterr().out)["export"]["files"]
+    assert sorted(planned, key=lambda file: file["name"]) == sorted(
+        ({key: file[key] for key in ("name", "split", "tokens", "bytes")} for file in written),
+        key=lambda file: file["name"],
+    )
+
+
+def test_a_dry_run_of_an_import_tells_what_would_be_read(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "nanogpt"
+    assert run(["data", "export", str(shards), "--to", "nanogpt", "--out", str(out), "--progress", "none"]) == 0
+    capsys.readouterr()
+    command = ["data", "import", str(out / "train.bin"), "--validation", str(out / "val.bin"), "--from", "nanogpt"]
+    command += ["--tokenizer", str(tmp_path / "tok"), "--out", str(tmp_path / "back"), "--dry-run"]
+    assert run(command) == 0
+    num_tokens = len(read_nanogpt(out / "train.bin"))
+    assert f"{num_tokens:,} ids of {out / 'train.bin'}" in capsys.readouterr().out
+    assert run([*command, "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [file["split"] for file in files] == ["train", "validation"]
+    assert files[0]["tokens"] == num_tokens
+    assert not (tmp_path / "back").exists()
+
+
 def test_errors_are_one_paragraph_with_their_exit_code(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "odd.bin").write_bytes(b"odd")
     tokenizer = tmp_path / "tok"

@@ -49,6 +49,25 @@ def test_a_running_phase_is_told_with_what_is_left() -> None:
     )
 
 
+def test_encoding_is_told_with_tokens_and_what_is_left_also_where_there_is_little_room() -> None:
+    clock = PhaseClock(0.0)
+    clock.update(0.0, 0)
+    clock.update(10.0, 850_000_000)
+    figures = {"documents": 1000, "tokens": 188_000_000, "text_bytes": 851_640_000, "memory_bytes": 99}
+    report = ProgressReport("encode", "bytes", 850_000_000, 1_700_000_000, figures)
+    assert describe_progress(report, clock, 10.0) == (
+        "850.0 MB of 1.7 GB (50%), 85.0 MB/s, 18.8M tokens/s, 4.53 bytes a token, 10s, 10s left, documents 1,000"
+    )
+    narrow = describe_progress(report, clock, 10.0, is_narrow=True)
+    assert narrow == "0.8/1.7 GB 85.0 MB/s 18.8M tokens/s 10s left 4.53 B/token"
+    # A spinner, the phase and a bar of eight take 18 of 77 columns.
+    assert len(narrow) <= 59
+    ended = describe_progress(report, None, 10.0, is_narrow=True)
+    assert ended == "850.0 MB 85.0 MB/s 18.8M tokens/s 10s 4.53 B/token"
+    comparing = ProgressReport("compare", "bytes", 5, 10, dict.fromkeys(figures, 0))
+    assert "token" not in describe_progress(comparing, clock, 10.0, is_narrow=True)
+
+
 def test_a_phase_that_ended_is_told_with_its_mean_rate() -> None:
     assert (
         describe_progress(ProgressReport("merge", "merges", 1000, 1000), None, 4.0)

@@ -17,6 +17,7 @@ from slm.data.manifest import Manifest
 from slm.data.verify import verify_shards
 from slm.errors import DataError
 from slm.tokenizer import Tokenizer, train_tokenizer
+from tests.reference.archives import parquet
 
 WORDS = "the cat sat on a mat and saw 日本 the 42 dogs' été\n".split(" ")  # noqa: SIM905
 
@@ -225,6 +226,25 @@ def test_a_whole_document_that_breaks_off_is_left_out(tokenizer: Tokenizer, tmp_
     assert texts_of(tmp_path / "shards", tokenizer) == ["fine"]
     assert manifest.corpus.skipped["unreadable"] == 2
     assert manifest.corpus.files == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: content[:-300], "unreadable"),
+        (lambda content: content.replace(b"\x03\x00\x00\x00one", b"\xff\xff\xff\x7fone"), "unreadable"),
+        (lambda content: content.replace(b"text", b"body"), "malformed"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_left_out(
+    change: Callable[[bytes], bytes], reason: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.parquet").write_bytes(change(parquet()))
+    (tmp_path / "b.parquet").write_bytes(parquet())
+    manifest = build_shards(str(tmp_path / "*.parquet"), tokenizer, tmp_path / "shards", on_error="skip")
+    assert texts_of(tmp_path / "shards", tokenizer) == ["one", "two", "three"]
+    assert {name: count for name, count in manifest.corpus.skipped.items() if count} == {reason: 1, "null": 1}
+    assert "a.parquet`" in manifest.corpus.first_skipped[0]
 
 
 def test_the_reader_of_tokenizer_training_leaves_out_the_same(tmp_path: Path) -> None:

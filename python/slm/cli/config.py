@@ -9,6 +9,7 @@ import typer
 
 from slm.cli.nouns import noun_with_commands
 from slm.cli.options import ConfigArgument, JsonOption, SetOption, load_config
+from slm.cli.words import short_number
 
 if TYPE_CHECKING:
     from slm.config import Config, RunConfig
@@ -115,16 +116,3 @@ def _print_figures(figures: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print()
     console.print(table)
-
-
-def short_number(number: float) -> str:
-    """Write a count in three digits.
-
-    Example:
-        >>> [short_number(number) for number in (999, 1016960, 123500000, 2.5e9)]
-        ['999', '1.02M', '124M', '2.5G']
-    """
-    for suffix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g}{suffix}"
-    return f"{number:.3g}"

@@ -15,12 +15,15 @@ from slm.cli.progress import ProgressStyle
 if TYPE_CHECKING:
     from slm.config.data import DataConfig
     from slm.data.build import BuildResult
-    from slm.data.inspect import SplitReport
+    from slm.data.inspect import SourceReport, SplitReport
     from slm.tokenizer.tokenizer import Tokenizer
 
 app = noun_with_commands("Turn text into token shards, look inside them, verify them, and exchange them.")
 app.command("export")(export)
 app.command("import")(import_)
+
+# Sources that people are shown; programs get all of them.
+_MAX_SOURCES = 20
 
 ShardsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Shard directory.", show_default=False)]
 
@@ -82,17 +85,18 @@ def inspect(
     max_tokens: Annotated[int, typer.Option(help="Tokens of each document to show.", min=1)] = 200,
     json_: JsonOption = False,
 ) -> None:
-    """Show totals, lengths of documents, and documents with their token borders.
+    """Show totals, shares of the corpus' paths, lengths of documents, and documents with their token borders.
 
     [bold]Example[/bold]: slm data inspect shards --documents 5
     """
-    from slm.data.inspect import inspect_splits
+    from slm.data.inspect import inspect_sources, inspect_splits
 
-    splits = inspect_splits(shards)
+    splits, sources = inspect_splits(shards), inspect_sources(shards)
     if json_:
-        typer.echo(json.dumps({"splits": [asdict(split) for split in splits]}))
+        _tell_inspection(shards, splits, sources, documents, max_tokens)
         return
     _show_manifest(shards)
+    _show_sources(sources)
     for split in splits:
         _show_split(split)
     for split in splits:
@@ -126,6 +130,8 @@ def _tell_plan(settings: "DataConfig", tokenizer: "Tokenizer", num_files: int, n
     typer.echo(f"corpus     {num_files:,} files, {format_amount(num_bytes, 'bytes')} on disk")
     typer.echo(f"tokenizer  {settings.tokenizer}, {tokenizer.vocab_size:,} tokens, pattern {tokenizer.pattern}")
     typer.echo(f"hold out   {settings.validation_fraction:.2%} of the documents")
+    if settings.deduplicate:
+        typer.echo("leave out  documents that are equal to one before them")
     typer.echo(f"write      {settings.out}, shards of {settings.shard_tokens:,} tokens")
 
 
@@ -144,6 +150,9 @@ def _summary(out: Path, built: "BuildResult") -> str:
             f"{format_amount(totals.bytes, 'bytes')}{ratio}"
         )
     lines.append(f"corpus     {left_out(manifest.corpus.skipped, manifest.corpus.replaced_sequences)}")
+    lines += [f"           {complaint}" for complaint in manifest.corpus.first_skipped]
+    if built.peak_memory_bytes:
+        lines.append(f"memory     {built.peak_memory_bytes / (1 << 20):,.0f} MiB at the peak")
     return "\n".join([*lines, "", f"slm data inspect {out}", f"slm data verify {out}"])
 
 
@@ -159,6 +168,56 @@ def _show_manifest(shards: Path) -> None:
         f"stored as  {manifest.dtype}, each document ends with {manifest.tokenizer.end_of_text_id}\n"
         f"corpus     {manifest.corpus.documents:,} documents in {manifest.corpus.files:,} files; {skipped}"
     )
+    for complaint in manifest.corpus.first_skipped:
+        typer.echo(f"           {complaint}")
+
+
+def _tell_inspection(
+    shards: Path, splits: "list[SplitReport]", sources: "list[SourceReport]", documents: int, max_tokens: int
+) -> None:
+    from slm.data.inspect import read_documents
+    from slm.data.manifest import Manifest
+
+    shown = [
+        asdict(document) | {"tokens": [token.decode("utf-8", "backslashreplace") for token in document.tokens]}
+        for split in splits
+        for document in read_documents(shards, split.split, count=documents, max_tokens=max_tokens)
+    ]
+    inspection = {
+        "corpus": Manifest.load(shards).corpus.model_dump(mode="json"),
+        "splits": [asdict(split) for split in splits],
+        "sources": [asdict(source) for source in sources],
+        "documents": shown,
+    }
+    typer.echo(json.dumps(inspection))
+
+
+def _show_sources(sources: "list[SourceReport]") -> None:
+    """The largest sources with their shares of the ids."""
+    from rich.console import Console
+
+    if not sources:
+        return
+    console = Console(highlight=False)
+    largest = sorted(sources, key=lambda source: -source.tokens)[:_MAX_SOURCES]
+    console.print("\nsources", style="bold")
+    for source in largest:
+        ratio = "" if source.bytes_per_token is None else f"{source.bytes_per_token:6.3f} bytes a token"
+        skipped = sum(source.skipped.values())
+        console.print(
+            f"{source.share:>6.1%}  {source.tokens:>15,} tokens  {source.documents:>11,} documents  {ratio}"
+            + (f"  {skipped:,} skipped" if skipped else ""),
+            soft_wrap=True,
+        )
+        path = (
+            "documents in memory"
+            if source.path is None
+            else f"{source.path} ({source.files:,} {'file' if source.files == 1 else 'files'})"
+        )
+        console.print(f"        {path}", style="dim", markup=False, soft_wrap=True)
+    if len(sources) > len(largest):
+        share = 1 - sum(source.share for source in largest)
+        console.print(f"{share:>6.1%}  in {len(sources) - len(largest):,} more")
 
 
 def _show_split(split: "SplitReport") -> None:
@@ -177,8 +236,9 @@ def _show_split(split: "SplitReport") -> None:
         return
     console.print(f"tokens of a document: {split.shortest:,} to {split.longest:,}, median {split.median:,.0f}")
     most = max(length.documents for length in split.lengths)
+    width = max(10, min(40, console.width - 43))
     for length in split.lengths:
-        bar = "█" * round(40 * length.documents / most)
+        bar = "█" * round(width * length.documents / most)
         console.print(f"{length.at_least:>12,} to {length.below - 1:>12,}  {length.documents:>10,}  {bar}")
 
 

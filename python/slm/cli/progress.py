@@ -206,11 +206,12 @@ class _LiveDisplay:
 
         self._tracker = PhaseTracker()
         self._last_drawn = 0.0
+        self._is_narrow = console.width < _WIDE
         self._progress = _with_margin(Progress, console)(
             SpinnerColumn(finished_text="[green]✓[/green]"),
             TextColumn("{task.description}", markup=False, style="bold", table_column=Column(no_wrap=True)),
             # On a narrow terminal the figures need the room.
-            BarColumn(bar_width=20 if console.width >= _WIDE else 8),
+            BarColumn(bar_width=8 if self._is_narrow else 20),
             TextColumn("{task.fields[figures]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
             console=console,
             refresh_per_second=8,
@@ -231,7 +232,8 @@ class _LiveDisplay:
         now = time.monotonic()
         if now - self._last_drawn >= _LIVE_INTERVAL_SECONDS or progress.done == progress.total:
             self._last_drawn = now
-            figures = describe_progress(progress, self._tracker.clock, self._tracker.elapsed())
+            clock, elapsed = self._tracker.clock, self._tracker.elapsed()
+            figures = describe_progress(progress, clock, elapsed, is_narrow=self._is_narrow)
             self._progress.update(
                 self._task,
                 description=progress.phase,
@@ -246,7 +248,7 @@ class _LiveDisplay:
         self._progress.stop()
 
     def _finish(self, latest: ProgressLike) -> None:
-        figures = describe_progress(latest, None, self._tracker.elapsed())
+        figures = describe_progress(latest, None, self._tracker.elapsed(), is_narrow=self._is_narrow)
         self._progress.update(
             self._task,
             description=latest.phase,

@@ -16,6 +16,7 @@ from slm.data.copy_progress import CopyProgress, OnCopyProgress
 from slm.data.manifest import Checksum, Count, Manifest, Record, ShardEntry, TokenizerEntry
 from slm.data.staging import is_vacant, occupied, staged_directory
 from slm.data.token_files import (
+    LLMC_HEADER_BYTES,
     LLMC_MAX_TOKENS,
     MEGATRON_MAX_DOCUMENT_TOKENS,
     ExportFormat,
@@ -117,7 +118,56 @@ def export_shards(
         DataError: The shards are not what their manifest says, or hold nothing, or a document too long for the format.
         FileNotFoundError: The directory or a shard is missing.
     """
-    source, out = Path(shards), Path(out)
+    export, out = _open_export(shards, to, file_tokens, progress), Path(out)
+    if not is_vacant(out):
+        record = _read_record(out)
+        if record is None or not export.would_write(record):
+            raise occupied(out, "files")
+        return ExportResult(record, was_complete=True)
+    with staged_directory(out, "token files") as staging:
+        record = export.write(staging)
+    return ExportResult(record, was_complete=False)
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file that an export will write."""
+
+    name: str
+    """Name in the directory."""
+
+    split: Literal["train", "validation"]
+    """The split whose ids it gets."""
+
+    tokens: int
+    """Ids in it; 0 for an index."""
+
+    bytes: int
+    """Its size."""
+
+
+def plan_export(
+    shards: str | os.PathLike[str], *, to: ExportFormat, file_tokens: int = 100_000_000
+) -> list[PlannedFile]:
+    """Tell which files `export_shards` will write, from the manifest alone.
+
+    Args:
+        shards: The shard directory.
+        to: Whose files to write.
+        file_tokens: Most ids in one file of llm.c.
+
+    Raises:
+        ConfigError: The format cannot hold the vocabulary or a setting is out of range.
+        DataError: The shards are not what their manifest says, or hold nothing.
+        FileNotFoundError: The directory or a shard is missing.
+    """
+    return _open_export(shards, to, file_tokens, None).plan()
+
+
+def _open_export(
+    shards: str | os.PathLike[str], to: ExportFormat, file_tokens: int, progress: OnCopyProgress
+) -> "_Export":
+    source = Path(shards)
     manifest = Manifest.load(source)
     vocab_size = manifest.tokenizer.vocab_size
     if to not in ("nanogpt", "llmc", "megatron"):
@@ -134,14 +184,7 @@ def export_shards(
     export = _Export(source, manifest, to, file_tokens if to == "llmc" else None, progress)
     if not export.total:
         raise DataError(f"`{source}` holds no tokens")
-    if not is_vacant(out):
-        record = _read_record(out)
-        if record is None or not export.would_write(record):
-            raise occupied(out, "files")
-        return ExportResult(record, was_complete=True)
-    with staged_directory(out, "token files") as staging:
-        record = export.write(staging)
-    return ExportResult(record, was_complete=False)
+    return export
 
 
 def _read_record(out: Path) -> ExportRecord | None:
@@ -152,6 +195,12 @@ def _read_record(out: Path) -> ExportRecord | None:
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
     return record if whole else None
+
+
+def _equal_lengths(total: int, most: int) -> list[int]:
+    """Lengths of at most `most` that add up to `total`: of 10 ids in 3 files the files end at 3, 6 and 10."""
+    count = -(-total // most)
+    return [total * (i + 1) // count - total * i // count for i in range(count)]
 
 
 class _Export:
@@ -178,6 +227,26 @@ class _Export:
     def would_write(self, record: ExportRecord) -> bool:
         here = (self.to, self.file_tokens, self.fingerprint, self.manifest.tokenizer)
         return here == (record.to, record.file_tokens, record.shards, record.tokenizer)
+
+    def plan(self) -> list[PlannedFile]:
+        files: list[PlannedFile] = []
+        for split in ("train", "validation"):
+            name, size = _FILE_SPLITS[split], self.dtype.itemsize
+            tokens = sum(entry.tokens for entry in self.manifest.shards if entry.split == split)
+            documents = sum(entry.documents for entry in self.manifest.shards if entry.split == split)
+            if not tokens:
+                continue
+            if self.file_tokens is not None:
+                files += [
+                    PlannedFile(f"{name}_{number:06d}.bin", split, length, LLMC_HEADER_BYTES + length * size)
+                    for number, length in enumerate(_equal_lengths(tokens, self.file_tokens))
+                ]
+                continue
+            files.append(PlannedFile(f"{name}.bin", split, tokens, tokens * size))
+            if self.to == "megatron":
+                header = len(megatron_index_header(documents, self.dtype))
+                files.append(PlannedFile(f"{name}.idx", split, 0, header + 12 * documents + 8 * (documents + 1)))
+        return files
 
     def write(self, staging: Path) -> ExportRecord:
         write_split = {"nanogpt": self._write_plain, "llmc": self._write_llmc, "megatron": self._write_megatron}[
@@ -210,11 +279,8 @@ class _Export:
     def _write_llmc(
         self, staging: Path, split: Literal["train", "validation"], entries: list[ShardEntry]
     ) -> list[ExportedFile]:
-        total = sum(entry.tokens for entry in entries)
         assert self.file_tokens is not None
-        num_files = -(-total // self.file_tokens)
-        # Of 10 ids in 3 files the files end at 3, 6 and 10.
-        lengths = [total * (i + 1) // num_files - total * i // num_files for i in range(num_files)]
+        lengths = _equal_lengths(sum(entry.tokens for entry in entries), self.file_tokens)
         chunks = _end_of_text_first(self._ids(entries), self.manifest.tokenizer.end_of_text_id, self.dtype)
         left = np.empty(0, self.dtype)
         files: list[ExportedFile] = []

@@ -69,16 +69,9 @@ def import_shards(
     Warns:
         SlmWarning: The files of a split have no end-of-text id, so they become one document each or all together.
     """
-    if format not in ("nanogpt", "llmc"):
-        raise ConfigError(f"`{format}` is not a format to import: nanogpt or llmc")
     if shard_tokens < 1:
         raise ConfigError(f"`shard_tokens` is {shard_tokens}, it must be at least 1")
-    sources = {
-        "train": [open_token_file(path, format) for path in _listed(files)],
-        "validation": [open_token_file(path, format) for path in _listed(validation_files)],
-    }
-    if not any(sources.values()):
-        raise ConfigError("there is no file to import")
+    sources = open_sources(files, format=format, validation_files=validation_files)
     loaded, out = load_tokenizer(tokenizer), Path(out)
     job = _Import(sources, loaded, format, shard_tokens, progress)
     if not is_vacant(out):
@@ -91,6 +84,38 @@ def import_shards(
     with staged_directory(out, "shards") as staging:
         manifest = job.write(staging)
     return ImportResult(manifest, was_complete=False)
+
+
+def open_sources(
+    files: PathLike | Sequence[PathLike],
+    *,
+    format: ImportFormat,  # noqa: A002  the word of configs and of the core
+    validation_files: PathLike | Sequence[PathLike] = (),
+) -> dict[str, list[TokenFile]]:
+    """Open the files of an import and find out how many ids are in them; none is read.
+
+    Args:
+        files: Files to learn from, in the order to read them.
+        format: Whose files these are.
+        validation_files: Files to hold out.
+
+    Returns:
+        The files of the splits `train` and `validation`.
+
+    Raises:
+        ConfigError: There is no file, or no such format.
+        DataError: A file is empty, cut off or of another format.
+        FileNotFoundError: A file does not exist.
+    """
+    if format not in ("nanogpt", "llmc"):
+        raise ConfigError(f"`{format}` is not a format to import: nanogpt or llmc")
+    sources = {
+        "train": [open_token_file(path, format) for path in _listed(files)],
+        "validation": [open_token_file(path, format) for path in _listed(validation_files)],
+    }
+    if not any(sources.values()):
+        raise ConfigError("there is no file to import")
+    return sources
 
 
 def _listed(files: PathLike | Sequence[PathLike]) -> Sequence[PathLike]:

@@ -1,13 +1,9 @@
 //! Documents to batches: text of about a mebibyte, cut so that each part can be pretokenized alone.
 
-use crate::corpus::decompress::Bytes;
-use crate::corpus::documents::{self, Sink};
+use crate::corpus::documents::Sink;
 use crate::corpus::fingerprint::TextHasher;
-use crate::corpus::memory::{push_in_pieces, read_raw};
-use crate::corpus::skip::{MAX_HELD_BYTES, Survey, Withholding};
 use crate::corpus::summary::{MAX_COMPLAINTS, ReadSummary, SkipReason};
-use crate::corpus::utf8::{Utf8Pieces, first_paragraph};
-use crate::corpus::{Corpus, CorpusFile, Documents, Format, OnError, PIECE_BYTES, Source, json_lines, parquet};
+use crate::corpus::{CorpusFile, PIECE_BYTES};
 use crate::error::{Error, Result};
 use crate::pretokenize::Pretokenizer;
 use crate::progress::Stop;
@@ -78,7 +74,7 @@ pub struct Anchor {
     hasher: TextHasher,
 }
 
-/// How [`read_batches_from`] reads.
+/// How [`read_batches_from`](super::read_batches_from) reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
     /// The bytes that a stretch without a safe cut may have, about.
@@ -98,130 +94,6 @@ impl Default for Reading<'_> {
     }
 }
 
-/// Reads everything in the calling thread and hands each batch to `emit`, in order.
-///
-/// Holds about two batches, or the longest stretch of a document that `pretokenizer` has no safe cut for; with
-/// [`InvalidUtf8::Skip`] four mebibytes more.
-///
-/// # Errors
-/// [`Error::Io`] with the path; [`Error::Data`] for text that is not UTF-8, a truncated or corrupt archive, JSON lines that are
-/// malformed or lack the field (each with file and place), or a corpus without any text; those of `emit` and of a source in
-/// memory; [`Error::Interrupted`].
-pub fn read_batches(
-    source: Source<'_>,
-    pretokenizer: &Pretokenizer,
-    stop: &Stop,
-    emit: &mut dyn FnMut(Batch) -> Result<()>,
-) -> Result<ReadSummary> {
-    read_batches_within(source, pretokenizer, usize::MAX, stop, emit)
-}
-
-/// As [`read_batches`], but a stretch without a safe cut has at most about `max_stretch_bytes`.
-///
-/// # Errors
-/// Those of [`read_batches`]; [`Error::Config`] for a longer stretch.
-pub fn read_batches_within(
-    source: Source<'_>,
-    pretokenizer: &Pretokenizer,
-    max_stretch_bytes: usize,
-    stop: &Stop,
-    emit: &mut dyn FnMut(Batch) -> Result<()>,
-) -> Result<ReadSummary> {
-    let reading = Reading { max_stretch_bytes, ..Reading::default() };
-    read_batches_from(source, pretokenizer, reading, stop, &mut |batch, _| emit(batch))
-}
-
-/// As [`read_batches_within`], from an anchor on; `emit` also gets the last anchor, behind which the batch is whole.
-///
-/// Documents in memory are read from their beginning. The summary is that of reading everything at once.
-///
-/// # Errors
-/// Those of [`read_batches_within`].
-pub fn read_batches_from(
-    source: Source<'_>,
-    pretokenizer: &Pretokenizer,
-    reading: Reading<'_>,
-    stop: &Stop,
-    emit: &mut dyn FnMut(Batch, &Anchor) -> Result<()>,
-) -> Result<ReadSummary> {
-    let mut batcher = Batcher::new(pretokenizer, reading, stop, emit);
-    read(source, &mut batcher)?;
-    batcher.finish()
-}
-
-fn read(source: Source<'_>, batcher: &mut Batcher<'_>) -> Result<()> {
-    let stop = batcher.stop;
-    match source {
-        Source::Files(corpus) => read_files(corpus, batcher)?,
-        Source::Memory(mut next) => {
-            while let Some(documents) = next()? {
-                for document in documents {
-                    batcher.bytes_read.update(|bytes| bytes + document.len() as u64);
-                    push_in_pieces(&document, batcher)?;
-                    batcher.end_document()?;
-                }
-                stop.check()?;
-            }
-        }
-        Source::Raw { mut next, invalid_utf8 } => {
-            let mut number = 0;
-            while let Some(documents) = next()? {
-                for document in documents {
-                    batcher.bytes_read.update(|bytes| bytes + document.bytes().len() as u64);
-                    let num_replaced = read_raw(&document, number, invalid_utf8, batcher)?;
-                    batcher.summary.replaced_sequences += num_replaced;
-                    number += 1;
-                }
-                stop.check()?;
-            }
-        }
-        Source::SplitAt { special_tokens, source } => {
-            batcher.special_tokens = Some(SpecialTokenReader::new(special_tokens));
-            read(*source, batcher)?;
-        }
-    }
-    Ok(())
-}
-
-fn read_files(corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<()> {
-    let stop = batcher.stop;
-    let num_done = usize::try_from(batcher.anchor.summary.files).unwrap_or(usize::MAX);
-    for file in corpus.files.iter().skip(num_done) {
-        batcher.anchor_before(file)?;
-        batcher.source = file.source;
-        let num_replaced = if file.format == Format::Parquet {
-            let taken = Rc::clone(&batcher.bytes_read);
-            parquet::read(file, corpus, &taken, stop, batcher)?
-        } else {
-            read_file(file, corpus, batcher)?
-        };
-        batcher.summary.replaced_sequences += num_replaced;
-        batcher.summary.files += 1;
-    }
-    Ok(())
-}
-
-/// Reads a file that is no table and gives how many sequences were replaced.
-fn read_file(file: &CorpusFile, corpus: &Corpus, batcher: &mut Batcher<'_>) -> Result<u64> {
-    let (stop, max_decoder_bytes) = (batcher.stop, batcher.max_decoder_bytes);
-    let bytes = match Bytes::open(file, &batcher.bytes_read, max_decoder_bytes, stop) {
-        Err(Error::Data(complaint)) if corpus.on_error == OnError::Skip => {
-            batcher.leave_out(SkipReason::Unreadable, || first_paragraph(&complaint))?;
-            batcher.end_document()?;
-            return Ok(0);
-        }
-        bytes => bytes?,
-    };
-    let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8, corpus.on_error);
-    let num_replaced = if corpus.is_withholding() {
-        let mut survey = || find_long_spoiled(file, corpus, max_decoder_bytes, stop);
-        read_documents(&mut pieces, file, corpus, &mut Withholding::new(batcher, &mut survey))?
-    } else {
-        read_documents(&mut pieces, file, corpus, batcher)?
-    };
-    Ok(num_replaced + pieces.num_replaced())
-}
-
 /// A stretch of text that the pattern does not split, and that is longer than the memory limit allows.
 pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
     let begin: String = text.chars().take(40).collect();
@@ -232,54 +104,19 @@ pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
     ))
 }
 
-/// Gives how many lone surrogates were replaced.
-fn read_documents(
-    pieces: &mut Utf8Pieces<'_>,
-    file: &CorpusFile,
-    corpus: &Corpus,
-    sink: &mut impl Sink,
-) -> Result<u64> {
-    if file.format == Format::Jsonl {
-        let policies = (corpus.invalid_utf8, corpus.on_error);
-        return json_lines::read(pieces, &corpus.field, policies, sink);
-    }
-    match &corpus.documents {
-        Documents::File => documents::read_file(pieces, sink)?,
-        Documents::Line => documents::read_lines(pieces, sink)?,
-        Documents::Separator(separator) => documents::read_separated(pieces, separator, sink)?,
-    }
-    Ok(0)
-}
-
-fn find_long_spoiled(file: &CorpusFile, corpus: &Corpus, max_decoder_bytes: u64, stop: &Stop) -> Result<Vec<u64>> {
-    if file.is_pipe {
-        return Err(Error::Data(format!(
-            "`{}` has a document of more than {} MiB, and cannot be read twice, as `invalid_utf8: skip` and `on_error: skip` have to \
-             for such a document\n\nhint: give a regular file, or set `invalid_utf8` to `replace` and leave `on_error` out",
-            file.path.display(),
-            MAX_HELD_BYTES >> 20
-        )));
-    }
-    let mut survey = Survey::new(stop);
-    let bytes = Bytes::open(file, &Rc::default(), max_decoder_bytes, stop)?;
-    let mut pieces = Utf8Pieces::new(bytes, corpus.invalid_utf8, corpus.on_error);
-    read_documents(&mut pieces, file, corpus, &mut survey)?;
-    Ok(survey.long_spoiled)
-}
-
 /// Fills a batch and hands it on.
-struct Batcher<'a> {
+pub(super) struct Batcher<'a> {
     pretokenizer: &'a Pretokenizer,
-    stop: &'a Stop,
+    pub(super) stop: &'a Stop,
     emit: &'a mut dyn FnMut(Batch, &Anchor) -> Result<()>,
-    anchor: Anchor,
+    pub(super) anchor: Anchor,
     anchor_bytes: u64,
     batch: Batch,
     /// Where the open document starts in the batch, and whether it began in a batch before.
     document_start: usize,
     is_continued: bool,
     /// What finds special tokens in documents, where they are to be kept out.
-    special_tokens: Option<SpecialTokenReader>,
+    pub(super) special_tokens: Option<SpecialTokenReader>,
     /// Whether a special token ended the text of the open document that there is so far.
     is_cut: bool,
     /// Whether one is right before `document_start`.
@@ -291,17 +128,17 @@ struct Batcher<'a> {
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
     full_at: usize,
     max_stretch_bytes: usize,
-    max_decoder_bytes: u64,
+    pub(super) max_decoder_bytes: u64,
     /// The source of what is pushed.
-    source: u32,
-    bytes_read: Rc<Cell<u64>>,
+    pub(super) source: u32,
+    pub(super) bytes_read: Rc<Cell<u64>>,
     bytes_reported: u64,
-    summary: ReadSummary,
+    pub(super) summary: ReadSummary,
     hasher: TextHasher,
 }
 
 impl<'a> Batcher<'a> {
-    fn new(
+    pub(super) fn new(
         pretokenizer: &'a Pretokenizer,
         reading: Reading<'_>,
         stop: &'a Stop,
@@ -334,7 +171,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// Makes the beginning of `file` an anchor, where it is worth one.
-    fn anchor_before(&mut self, file: &CorpusFile) -> Result<()> {
+    pub(super) fn anchor_before(&mut self, file: &CorpusFile) -> Result<()> {
         let behind = self.summary.text_bytes - self.anchor.summary.text_bytes;
         if behind.max(file.bytes) < self.anchor_bytes {
             return Ok(());
@@ -424,7 +261,7 @@ impl<'a> Batcher<'a> {
         (self.emit)(batch, &self.anchor)
     }
 
-    fn finish(mut self) -> Result<ReadSummary> {
+    pub(super) fn finish(mut self) -> Result<ReadSummary> {
         if !self.batch.text.is_empty() {
             self.hand_on(self.batch.text.len())?;
         }

@@ -2,9 +2,9 @@
 //!
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
 //! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`], [`json_lines`] and [`parquet`] (files to documents),
-//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] (documents to batches), [`fingerprint`]
-//! (the text's identity), [`summary`] (what was read),
-//! [`position`] and [`sources`] (going on where work was broken off).
+//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] (documents to batches), [`read`] (all of
+//! that for any source), [`fingerprint`] (the text's identity), [`summary`] (what was read), [`position`] and [`sources`] (going on
+//! where work was broken off).
 
 pub mod batch;
 mod decompress;
@@ -16,6 +16,7 @@ mod memory;
 mod parquet;
 mod pipe;
 mod position;
+mod read;
 pub mod sample;
 mod skip;
 mod sources;
@@ -23,9 +24,10 @@ mod summary;
 mod utf8;
 
 pub(crate) use batch::pretoken_too_long;
-pub use batch::{Anchor, Batch, Reading, Span, read_batches, read_batches_from, read_batches_within};
+pub use batch::{Anchor, Batch, Reading, Span};
 pub use memory::RawDocument;
 pub use position::{MAX_ANCHOR_BYTES, Mark, Place, Position};
+pub use read::{read_batches, read_batches_from, read_batches_within};
 pub use sources::Sources;
 pub use summary::{ReadSummary, Skipped};
 

@@ -25,6 +25,9 @@ use std::thread::{self, ScopedJoinHandle};
 /// Batches in flight for each encoding thread: one at work, one waiting on either side.
 const BATCHES_PER_THREAD: usize = 3;
 
+/// Ids beyond which the work space of a thread is given back: those of a batch of common size whatever its text.
+const MAX_KEPT_IDS: usize = 2 << 20;
+
 /// A batch, its place, and the credits that were taken for it.
 type ReadBatch = (Batch, Mark, u64);
 
@@ -157,6 +160,9 @@ impl Pipeline<'_> {
         for batch in batches {
             self.check(failed)?;
             let encoded = self.encode_batch(batch, &mut scratch, &mut ids)?;
+            if ids.capacity() > MAX_KEPT_IDS {
+                ids = Vec::new();
+            }
             to_commit.send(encoded).map_err(|_| Error::Interrupted)?;
         }
         Ok(())

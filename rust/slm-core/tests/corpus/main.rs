@@ -3,6 +3,7 @@
 mod archives;
 mod batches;
 mod documents;
+mod on_error;
 mod parquet;
 mod sources;
 mod utf8;
@@ -38,10 +39,13 @@ fn documents(batches: &[Batch]) -> Vec<String> {
             is_open = !span.ends_document;
             if span.begins_document {
                 documents.push(String::new());
+            } else {
+                assert_eq!(batch.document_offset, documents.last().map_or(0, String::len) as u64);
             }
             documents.last_mut().expect("a document has begun").push_str(batch.str(span));
         }
         assert_eq!(end, batch.text.len());
+        assert_eq!(batch.sources.first().map(|&(first, _)| first), (!batch.spans.is_empty()).then_some(0));
     }
     assert!(!is_open);
     documents

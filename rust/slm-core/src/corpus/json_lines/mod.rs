@@ -41,10 +41,7 @@ pub(super) fn read(
             Piece::Spoiled(reason) => lines.leave_out(reason, || pieces.complaint())?,
         }
     }
-    if let Err(error) = lines.end_line() {
-        lines.forgive(error)?;
-        lines.end_line()?;
-    }
+    lines.finish()?;
     Ok(lines.num_replaced)
 }
 
@@ -138,6 +135,15 @@ impl<'a, S: Sink> Lines<'a, S> {
         let mut at = 0;
         while let Err(error) = self.feed_from(text, &mut at) {
             self.forgive(error)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the last line was.
+    fn finish(&mut self) -> Result<()> {
+        if let Err(error) = self.end_line() {
+            self.forgive(error)?;
+            self.end_line()?;
         }
         Ok(())
     }

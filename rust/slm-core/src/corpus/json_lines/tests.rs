@@ -38,7 +38,12 @@ fn documents(
     policy: InvalidUtf8,
 ) -> Result<(Vec<std::result::Result<String, SkipReason>>, u64)> {
     let mut sink = Documents::default();
-    let mut lines = Lines::new("a.jsonl", "text", (policy, OnError::Error), &mut sink);
+    let num_replaced = feed(text, cuts, (policy, OnError::Error), &mut sink)?;
+    Ok((sink.found, num_replaced))
+}
+
+fn feed(text: &str, cuts: &[usize], policies: (InvalidUtf8, OnError), sink: &mut Documents) -> Result<u64> {
+    let mut lines = Lines::new("a.jsonl", "text", policies, sink);
     let mut piece = String::new();
     for (idx, character) in text.chars().enumerate() {
         if cuts.contains(&idx) {
@@ -47,9 +52,8 @@ fn documents(
         piece.push(character);
     }
     lines.feed(&piece)?;
-    lines.end_line()?;
-    let num_replaced = lines.num_replaced;
-    Ok((sink.found, num_replaced))
+    lines.finish()?;
+    Ok(lines.num_replaced)
 }
 
 /// The field of an object by another parser, which has the whole line.
@@ -169,6 +173,28 @@ proptest! {
             (Err(_), Err(_)) => {}
             (ours, theirs) => prop_assert!(false, "{text:?} is {ours:?} here and {theirs:?} there"),
         }
+    }
+
+    #[test]
+    fn lines_that_are_left_out_change_nothing_for_the_others(
+        lines in prop::collection::vec(files(), 0..6), cuts in prop::collection::vec(0..200_usize, 0..20),
+    ) {
+        let text = lines.join("\n");
+        let mut expected = Vec::new();
+        for line in text.split('\n') {
+            match documents(line, &[], InvalidUtf8::Error) {
+                Ok((found, _)) => expected.extend(found),
+                Err(_) => expected.push(Err(SkipReason::Malformed)),
+            }
+        }
+        let mut sink = Documents::default();
+        let found = feed(&text, &cuts, (InvalidUtf8::Skip, OnError::Skip), &mut sink);
+        prop_assert!(found.is_ok());
+        // Null or malformed: a line may be both, and either is why it is left out.
+        let as_left_out = |found: &[std::result::Result<String, SkipReason>]| {
+            found.iter().map(|document| document.as_ref().ok().cloned()).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(as_left_out(&sink.found), as_left_out(&expected));
     }
 
     #[test]
