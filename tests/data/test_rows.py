@@ -121,17 +121,45 @@ def test_two_documents_of_half_a_row_share_one(tmp_path: Path) -> None:
 def test_cu_seqlens_cover_the_batch_row_by_row(tmp_path: Path) -> None:
     dataset = open_documents([[1, 2, 3], [4], [5, 6, 7, 8, 9], [10]], tmp_path, 10)
     split = SplitRows(dataset, 4, packing="best_fit", with_boundaries=True)
-    boundaries = read_all(split).batch(1, 4, 0).boundaries
-    assert boundaries is not None
-    assert boundaries.cu_seqlens.tolist() == [0, 4, 6, 8, 10, 12]
-    assert (boundaries.cu_seqlens.dtype, boundaries.max_seqlen) == (np.int32, 4)
-    stream = SplitRows(dataset, 4, with_boundaries=True)
-    boundaries = read_all(stream).batch(0, 3, 0).boundaries
-    assert boundaries is not None
+    # 1 2 3 0 | 5 6 7 8 | 4 0 9 0 | 10 0 and 2 of padding
+    first, second = [batch.boundaries for batch in read_all(split).batches(2, 0)]
+    assert first is not None
+    assert second is not None
+    assert (first.cu_seqlens.tolist(), first.max_seqlen) == ([0, 4, 8], 4)
+    assert (second.cu_seqlens.tolist(), second.max_seqlen) == ([0, 2, 4, 6, 8], 2)
+    assert second.cu_seqlens.dtype == np.int32
+    (stream,) = [batch.boundaries for batch in read_all(SplitRows(dataset, 4, with_boundaries=True)).batches(3, 0)]
+    assert stream is not None
     # 1 2 3 0 | 4 0 5 6 | 7 8 9 0: the third row begins inside a document.
-    assert boundaries.cu_seqlens.tolist() == [0, 4, 6, 8, 12]
-    assert boundaries.position_ids_BT.tolist() == [[0, 1, 2, 3], [0, 1, 0, 1], [0, 1, 2, 3]]
-    assert boundaries.document_ids_BT.tolist() == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]
+    assert (stream.cu_seqlens.tolist(), stream.max_seqlen) == ([0, 4, 6, 8, 12], 4)
+    assert stream.position_ids_BT.tolist() == [[0, 1, 2, 3], [0, 1, 0, 1], [0, 1, 2, 3]]
+    assert stream.document_ids_BT.tolist() == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]
+
+
+@given(lengths=corpora, row_tokens=st.integers(1, 12), batches=st.integers(1, 5), rows=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_cu_seqlens_are_where_documents_change(lengths: list[int], row_tokens: int, batches: int, rows: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        dataset = open_documents(numbered(lengths), directory, 10)
+        source = RowSource(dataset, row_tokens, 1, packing="best_fit", with_boundaries=True)
+        found = source.read(3, batches * rows).batches(rows, 3)
+        alone = [source.batch(3 + number * rows, rows) for number in range(batches)]
+    for batch, expected in zip(found, alone, strict=True):
+        assert batch.first_row == expected.first_row
+        assert batch.boundaries is not None
+        assert expected.boundaries is not None
+        assert batch.input_ids_BT.tolist() == expected.input_ids_BT.tolist()
+        assert batch.boundaries.cu_seqlens.tolist() == expected.boundaries.cu_seqlens.tolist()
+        numbers = batch.boundaries.document_ids_BT.tolist()
+        changes = [
+            row * row_tokens + at
+            for row in range(rows)
+            for at in range(row_tokens)
+            if at == 0 or numbers[row][at] != numbers[row][at - 1]
+        ]
+        ends = [*changes, rows * row_tokens]
+        assert batch.boundaries.cu_seqlens.tolist() == ends
+        assert batch.boundaries.max_seqlen == max(stop - start for start, stop in pairwise(ends))
 
 
 @pytest.mark.parametrize("packing", ["stream", "best_fit"])
@@ -200,20 +228,26 @@ def test_arrays_are_used_again_only_when_nothing_looks_at_them() -> None:
     import torch
 
     pool = ArrayPool(2)
-    take = lambda: pool.take(3, 4, with_boundaries=True)  # noqa: E731
+
+    def take() -> RowArrays:
+        arrays = pool.take(3, 4, with_boundaries=True)
+        assert arrays.position_ids_BT is not None
+        arrays.position_ids_BT[:] = np.arange(4)
+        return arrays
+
     first = take()
     assert take() is first
-    batch = first.batch(0, 2, 0)
+    batch = first.batches(1, 0)[1]
     second = take()
     assert second is not first
-    tensor = torch.from_numpy(batch.target_ids_BT)[1]
+    tensor = torch.from_numpy(batch.target_ids_BT)[0]
     view = memoryview(second.input_ids_BT)
     del batch
     assert take() not in (first, second)  # and is not kept, for two are
     del tensor
     assert take() is first
     view.release()
-    kept = first.batch(1, 2, 0).boundaries
+    kept = first.batches(1, 0)[1].boundaries
     assert take() is second
     del kept
     assert take() is first

@@ -35,8 +35,26 @@ class Boundaries:
     max_seqlen: int
 
     @classmethod
-    def of(cls, position_ids_BT: NDArray[np.int64], document_ids_BT: NDArray[np.int32]) -> "Boundaries":
-        """Find the stretches: each begins where its positions do."""
-        starts = np.flatnonzero(position_ids_BT.reshape(-1) == 0)
-        cu_seqlens = np.append(starts, position_ids_BT.size).astype(np.int32)
-        return cls(position_ids_BT, document_ids_BT, cu_seqlens, int(np.diff(cu_seqlens).max()))
+    def of_batches(
+        cls, position_ids_RT: NDArray[np.int64], document_ids_RT: NDArray[np.int32], batch_rows: int
+    ) -> "list[Boundaries]":
+        """Find the stretches of batches of `batch_rows` rows each: a stretch begins where its positions do.
+
+        Args:
+            position_ids_RT: Positions in the rows of all batches; (R, T).
+            document_ids_RT: Documents; (R, T).
+            batch_rows: B, a divisor of R.
+        """
+        batch_tokens = batch_rows * position_ids_RT.shape[1]
+        starts = np.flatnonzero(position_ids_RT.reshape(-1) == 0)
+        firsts = np.searchsorted(starts, np.arange(0, position_ids_RT.size + 1, batch_tokens))
+        longest = np.maximum.reduceat(np.diff(starts, append=position_ids_RT.size), firsts[:-1])
+        found: list[Boundaries] = []
+        for batch_idx, max_seqlen in enumerate(longest.tolist()):
+            first, stop = firsts[batch_idx], firsts[batch_idx + 1]
+            cu_seqlens = np.empty(stop - first + 1, dtype=np.int32)
+            cu_seqlens[:-1] = starts[first:stop] - batch_idx * batch_tokens
+            cu_seqlens[-1] = batch_tokens
+            rows = slice(batch_idx * batch_rows, (batch_idx + 1) * batch_rows)
+            found.append(cls(position_ids_RT[rows], document_ids_RT[rows], cu_seqlens, max_seqlen))
+        return found

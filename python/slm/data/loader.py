@@ -240,7 +240,4 @@ def _read(
 
 
 def _read_batches(source: RowSource, row: int, batch_rows: int, batches: int, pool: ArrayPool) -> list[Batch]:
-    arrays = source.read(row, batches * batch_rows, pool)
-    return [
-        arrays.batch(start, start + batch_rows, row + start) for start in range(0, batches * batch_rows, batch_rows)
-    ]
+    return source.read(row, batches * batch_rows, pool).batches(batch_rows, row)

@@ -166,12 +166,21 @@ class RowArrays:
         self.position_ids_BT = np.empty(shape, dtype=np.int64) if with_boundaries else None
         self.document_ids_BT = np.empty(shape, dtype=np.int32) if with_boundaries else None
 
-    def batch(self, start: int, stop: int, first_row: int) -> Batch:
-        """Take some of the rows as a batch that begins at `first_row` of the endless order."""
-        boundaries = None
+    def batches(self, batch_rows: int, first_row: int) -> list[Batch]:
+        """Cut the rows into batches of `batch_rows`, the first of which begins at `first_row` of the endless order."""
+        starts = range(0, len(self.input_ids_BT), batch_rows)
+        boundaries: list[Boundaries] | list[None] = [None] * len(starts)
         if self.position_ids_BT is not None and self.document_ids_BT is not None:
-            boundaries = Boundaries.of(self.position_ids_BT[start:stop], self.document_ids_BT[start:stop])
-        return Batch(self.input_ids_BT[start:stop], self.target_ids_BT[start:stop], first_row, boundaries)
+            boundaries = Boundaries.of_batches(self.position_ids_BT, self.document_ids_BT, batch_rows)
+        return [
+            Batch(
+                self.input_ids_BT[start : start + batch_rows],
+                self.target_ids_BT[start : start + batch_rows],
+                first_row + start,
+                of_batch,
+            )
+            for start, of_batch in zip(starts, boundaries, strict=True)
+        ]
 
     def are_free(self) -> bool:
         """Whether no batch, and nothing made from one, still looks at the arrays.
@@ -263,7 +272,7 @@ class RowSource:
 
     def batch(self, first_row: int, num_rows: int) -> Batch:
         """Read the batch that begins at a position of the endless order."""
-        return self.read(first_row, num_rows).batch(0, num_rows, first_row)
+        return self.read(first_row, num_rows).batches(num_rows, first_row)[0]
 
     def read(self, first_row: int, num_rows: int, pool: ArrayPool | None = None) -> RowArrays:
         """Read the rows at `num_rows` positions from `first_row` on.

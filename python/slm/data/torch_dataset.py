@@ -102,7 +102,7 @@ class RowDataset(IterableDataset[dict[str, Any]]):
         pool = ArrayPool(_POOL_SIZE)
         while True:
             of_rank = first_row + self.rank * self.batch_rows
-            batch = self._source.read(of_rank, self.batch_rows, pool).batch(0, self.batch_rows, of_rank)
+            (batch,) = self._source.read(of_rank, self.batch_rows, pool).batches(self.batch_rows, of_rank)
             next_row = first_row + rows_of_all
             self._next_row = next_row
             yield {**_tensors(batch), "next_row": next_row}
