@@ -168,13 +168,13 @@ def test_mixture_packing_and_boundaries_are_those_of_the_loader(
 
 
 def test_a_mixture_resumes_with_other_ranks_workers_and_batches(three: list[Path]) -> None:
-    straight = list(islice(loader_of(with_options(three, batch_rows=1)), 5 * 4 + 7 * 2 * 3 + 4 * 3 * 2))
+    straight = list(islice(loader_of(with_options(three, batch_rows=1)), 3 * 2 * 7 + 2 * 3 * 5 + 4 * 6))
     rows: list[list[int]] = []
     state: dict[str, Any] | None = None
     for world_size, num_workers, start, batch_rows, steps in [
-        (1, 2, "fork", 4, 5),
-        (2, 0, None, 3, 7),
-        (3, 1, "spawn", 2, 4),
+        (3, 0, None, 2, 7),
+        (2, 2, "fork", 3, 5),
+        (1, 1, "spawn", 4, 6),
     ]:
         of_rank: list[list[dict[str, Any]]] = []
         for rank in range(world_size):
