@@ -1,5 +1,7 @@
 """Rows of every packing beside naive ones, from shards of every size."""
 
+import subprocess
+import sys
 import tempfile
 import threading
 from itertools import pairwise
@@ -234,6 +236,22 @@ def test_readers_may_be_shared_by_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_there_may_be_more_shards_than_files_that_may_be_open(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"train": random_documents(90, seed=5)}, documents_per_shard=1)
+    program = f"""if True:
+        import resource
+        from slm.data.dataset import TokenDataset
+        from slm.data.rows import RowSource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        source = RowSource(TokenDataset({str(tmp_path)!r}), 8, 0, with_boundaries=True)
+        print(source.batch(0, source.num_rows).input_ids_BT.sum())
+    """
+    source = RowSource(TokenDataset(tmp_path), 8, 0)
+    expected = int(source.batch(0, source.num_rows).input_ids_BT.sum())
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert int(found.stdout) == expected
 
 
 @pytest.mark.parametrize(("row_tokens", "packing"), [(0, "stream"), (4, "first_fit")])

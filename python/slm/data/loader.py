@@ -1,6 +1,5 @@
 """Batches of rows for training, in a resumable random order, read ahead on a thread."""
 
-import contextlib
 import queue
 import threading
 import weakref
@@ -17,7 +16,6 @@ from slm.errors import ConfigError, DataError
 # reading 10,000 tokens. Larger ones leave the second-level cache.
 _READ_TOKENS = 1 << 16
 _PREFETCHED_READS = 3
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -176,17 +174,21 @@ class Loader:
 
 
 class _Reader:
-    """The thread that reads ahead, and the bounded queue between it and the loader.
+    """The thread that reads ahead.
 
-    It refers to no loader, so a dropped loader is collected and its thread ends.
+    Reads come through one queue, and through another the thread is told that there is room for one more; both are of
+    the kind that costs least. It refers to no loader, so a dropped loader is collected and its thread ends.
     """
 
     def __init__(self, source: RowSource, batch_rows: int, first_row: int) -> None:
-        self._reads: queue.Queue[list[Batch] | BaseException] = queue.Queue(maxsize=_PREFETCHED_READS)
+        self._reads: queue.SimpleQueue[list[Batch] | BaseException] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(_PREFETCHED_READS):
+            self._room.put(None)
         self._closing = threading.Event()
         self._thread = threading.Thread(
             target=_read,
-            args=(source, batch_rows, first_row, self._reads, self._closing),
+            args=(source, batch_rows, first_row, self._reads, self._room, self._closing),
             name="slm-loader",
             daemon=True,
         )
@@ -197,13 +199,12 @@ class _Reader:
         if isinstance(item, BaseException):
             self._reads.put(item)  # asked again, it says the same instead of waiting for ever
             raise item
+        self._room.put(None)
         return item
 
     def close(self) -> None:
         self._closing.set()
-        with contextlib.suppress(queue.Empty):
-            while True:  # make room, so that a reader waiting to put a batch sees the request at once
-                self._reads.get_nowait()
+        self._room.put(None)  # wakes a thread that waits for room
         if self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -212,32 +213,34 @@ def _read(
     source: RowSource,
     batch_rows: int,
     first_row: int,
-    reads: "queue.Queue[list[Batch] | BaseException]",
+    reads: "queue.SimpleQueue[list[Batch] | BaseException]",
+    room: "queue.SimpleQueue[None]",
     closing: threading.Event,
 ) -> None:
-    """Fill the queue until told to stop; an error travels through the queue to whoever reads from it."""
+    """Read whenever there is room until told to stop; an error goes to whoever asks for batches."""
     row = first_row
     batches = max(1, _READ_TOKENS // (batch_rows * source.row_tokens))
     # Those in the queue, the one being read, the one being given out, and one that the trainer is not done with.
     pool = ArrayPool(_PREFETCHED_READS + 3)
-    while not closing.is_set():
-        try:
-            arrays = source.read(row, batches * batch_rows, pool)
-            item: list[Batch] | BaseException = [
-                arrays.batch(start, start + batch_rows, row + start)
-                for start in range(0, batches * batch_rows, batch_rows)
-            ]
-        except BaseException as err:  # noqa: BLE001
-            if batches > 1:  # the batches before the one that cannot be read are good
-                batches = 1
-                continue
-            item = err
-        while not closing.is_set():
-            try:
-                reads.put(item, timeout=_POLL_SECONDS)
-                break
-            except queue.Full:
-                continue
-        if isinstance(item, BaseException):
+    while True:
+        room.get()
+        if closing.is_set():
             return
+        try:
+            try:
+                item = _read_batches(source, row, batch_rows, batches, pool)
+            except DataError:
+                batches = 1  # the batches before the one that cannot be read are good
+                item = _read_batches(source, row, batch_rows, batches, pool)
+        except BaseException as err:  # noqa: BLE001
+            reads.put(err)
+            return
+        reads.put(item)
         row += batches * batch_rows
+
+
+def _read_batches(source: RowSource, row: int, batch_rows: int, batches: int, pool: ArrayPool) -> list[Batch]:
+    arrays = source.read(row, batches * batch_rows, pool)
+    return [
+        arrays.batch(start, start + batch_rows, row + start) for start in range(0, batches * batch_rows, batch_rows)
+    ]

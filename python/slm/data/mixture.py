@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
 
@@ -126,7 +127,7 @@ class Mixture:
         """What share of the rows each source has."""
         return tuple(count / self.schedule.period for count in self.schedule.counts)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Identity of the tokens and the proportions: that of the dataset where there is one only."""
         if len(self.datasets) == 1:

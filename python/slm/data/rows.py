@@ -249,7 +249,7 @@ class RowSource:
                 row_tokens,
                 packing=packing,
                 with_boundaries=with_boundaries,
-                max_open_files=max(1, _MAX_OPEN_FILES // len(datasets)),
+                max_open_files=_MAX_OPEN_FILES // len(datasets),
             )
             for dataset in datasets
         ]

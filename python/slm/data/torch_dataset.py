@@ -34,8 +34,9 @@ class RowDataset(IterableDataset[dict[str, Any]]):
 
     Give it to a `DataLoader` with `batch_size=None`. Each batch is a dictionary: `input_ids` and `target_ids`, the same
     one token later, both (B, T) and int64, and `next_row`, where all ranks together go on after it. Workers may be
-    forked or spawned. Iterating again begins at the position of the last `load_state_dict`, or without workers where
-    the iteration before ended.
+    forked or spawned, and are rarely needed: handing a batch to another process takes longer than reading it.
+    Iterating again begins at the position of the last `load_state_dict`, or without workers where the iteration before
+    ended.
 
     With boundaries a batch also has `position_ids` and `document_ids`, (B, T), `cu_seqlens` and `max_seqlen`, as
     `slm.data.boundaries` describes them.
@@ -60,7 +61,7 @@ class RowDataset(IterableDataset[dict[str, Any]]):
 
     Example:
         >>> dataset = RowDataset("shards", row_tokens=1024, batch_rows=16, seed=0)  # doctest: +SKIP
-        >>> for batch in DataLoader(dataset, batch_size=None, num_workers=2):  # doctest: +SKIP
+        >>> for batch in DataLoader(dataset, batch_size=None):  # doctest: +SKIP
         ...     loss = train_on(batch["input_ids"], batch["target_ids"])
         ...     state = dataset.state_dict(batch)
     """

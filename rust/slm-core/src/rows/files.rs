@@ -41,8 +41,9 @@ impl ArrayFiles {
         for file_idx in 0..array.files.len().min(max_open) {
             match array.open_file(file_idx) {
                 Ok(file) => array.open.push(file),
-                // EMFILE and ENFILE: some are open, and the others can be opened one at a time.
-                Err(Error::Io { source, .. }) if file_idx > 0 && matches!(source.raw_os_error(), Some(23 | 24)) => {
+                // ENFILE and EMFILE: some are given back, for the files that are opened one at a time and for everybody else.
+                Err(Error::Io { source, .. }) if matches!(source.raw_os_error(), Some(23 | 24)) => {
+                    array.open.truncate(array.open.len() / 2);
                     break;
                 }
                 Err(error) => return Err(error),
