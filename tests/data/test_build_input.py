@@ -252,6 +252,8 @@ def test_the_reader_of_tokenizer_training_leaves_out_the_same(tmp_path: Path) ->
     path.write_text("\n".join([*GOOD, "broken"]))
     trained = train_tokenizer(path, vocab_size=260, on_error="skip").training
     assert trained is not None
-    assert "broken" not in json.dumps(trained["corpus"])
+    assert (trained["corpus"]["documents"], trained["corpus"]["skipped"]["malformed"]) == (2, 1)
+    (complaint,) = trained["corpus"]["first_skipped"]
+    assert complaint.startswith(f"`{path}`:3: ")
     with pytest.raises(DataError, match=r"corpus\.jsonl`:3"):
         train_tokenizer(path, vocab_size=260)

@@ -122,6 +122,8 @@ def verify(shards: ShardsArgument, progress: ProgressOption = ProgressStyle.AUTO
 
 def _tell_plan(settings: "DataConfig", tokenizer: "Tokenizer", num_files: int, num_bytes: int, *, json_: bool) -> None:
     from slm.cli.progress import format_amount
+    from slm.tokenizer.bounds import resolve_memory_limit
+    from slm.tokenizer.threads import default_num_threads
 
     if json_:
         plan = {"files": num_files, "bytes": num_bytes, "tokenizer": tokenizer.fingerprint}
@@ -133,6 +135,10 @@ def _tell_plan(settings: "DataConfig", tokenizer: "Tokenizer", num_files: int, n
     if settings.deduplicate:
         typer.echo("leave out  documents that are equal to one before them")
     typer.echo(f"write      {settings.out}, shards of {settings.shard_tokens:,} tokens")
+    limit = resolve_memory_limit(settings.memory_limit) >> 20
+    typer.echo(
+        f"memory     {limit:,} MiB, and 32 MiB for each of {settings.num_threads or default_num_threads()} threads"
+    )
 
 
 def _summary(out: Path, built: "BuildResult") -> str:

@@ -69,6 +69,7 @@ def summary(
         f"corpus     {corpus['documents']:,} documents, {corpus['bytes']:,} bytes, "
         f"{counts['unique_pretokens']:,} different pretokens",
         f"           {left_out(corpus['skipped'], corpus['replaced_sequences'])}",
+        *(f"           {complaint}" for complaint in corpus.get("first_skipped", ())),
         f"time       {seconds['count']:.1f}s counting, {seconds['merge']:.1f}s merging"
         + _foreseen(predicted and format_seconds(predicted.count_seconds + predicted.merge_seconds)),
     ]

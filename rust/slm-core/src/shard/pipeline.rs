@@ -243,8 +243,9 @@ impl Pipeline<'_> {
                         keep(committer, mark.behind(&batch.text[..span.end]))?;
                     }
                     start = end;
-                    self.counters.documents.fetch_add(u64::from(span.ends_document), Ordering::Relaxed);
                 }
+                let num_ended = batch.spans.iter().filter(|span| span.ends_document).count();
+                self.counters.documents.fetch_add(num_ended as u64, Ordering::Relaxed);
                 self.counters.bytes_read.fetch_add(batch.bytes_read, Ordering::Relaxed);
                 next_index += 1;
                 credits.give(taken);

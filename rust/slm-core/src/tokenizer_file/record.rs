@@ -45,7 +45,7 @@ fn has_usual_name(options: &TrainOptions) -> bool {
 
 fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) -> Value {
     let pretokenizer = options.pretokenizer.settings();
-    json!({
+    let mut record = json!({
         "format": "slm.tokenizer",
         "version": 1,
         "config": {
@@ -95,7 +95,11 @@ fn record(trained: &Trained, options: &TrainOptions, spec: Option<&CorpusSpec>) 
         "peak_memory_bytes": trained.peak_memory_bytes,
         "seconds": {"count": trained.count_seconds, "merge": trained.merge_seconds},
         "created_by": concat!("slm ", env!("CARGO_PKG_VERSION")),
-    })
+    });
+    if !trained.corpus.complaints.is_empty() {
+        record["corpus"]["first_skipped"] = json!(trained.corpus.complaints);
+    }
+    record
 }
 
 fn corpus(spec: &CorpusSpec) -> Value {
