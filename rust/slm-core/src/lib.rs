@@ -23,6 +23,7 @@ pub mod io;
 
 pub mod decode;
 pub mod encode;
+mod prefetch;
 mod prefix;
 pub mod tiktoken;
 pub mod tokenizer;

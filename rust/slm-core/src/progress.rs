@@ -71,6 +71,22 @@ pub fn supervise<T: Send>(
     snapshot: impl Fn() -> Progress,
     work: impl FnOnce(&Stop) -> Result<T> + Send,
 ) -> Result<T> {
+    supervise_while(callback, snapshot, work, |_| Ok(()))
+}
+
+/// As [`supervise`], and runs `meanwhile` on this thread first, while the work begins; if it fails the work is stopped.
+///
+/// # Errors
+/// As [`supervise`]; that of `meanwhile`, whatever becomes of the work.
+///
+/// # Panics
+/// A panic of `work` goes on in the caller.
+pub fn supervise_while<T: Send>(
+    callback: &mut Callback<'_>,
+    snapshot: impl Fn() -> Progress,
+    work: impl FnOnce(&Stop) -> Result<T> + Send,
+    meanwhile: impl FnOnce(&Stop) -> Result<()>,
+) -> Result<T> {
     let stop = Stop::default();
     thread::scope(|scope| {
         let (finished, is_finished) = mpsc::channel::<()>();
@@ -80,12 +96,17 @@ pub fn supervise<T: Send>(
             let _finished = finished;
             work(stop)
         });
+        let outcome = meanwhile(stop);
+        if outcome.is_err() {
+            stop.request();
+        }
         while is_finished.recv_timeout(POLL_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
             if callback(&snapshot()).is_break() {
                 stop.request();
             }
         }
         let result = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        outcome?;
         if result.is_ok() {
             // The work is complete: a late `Break` has nothing left to stop.
             let _ = callback(&snapshot());

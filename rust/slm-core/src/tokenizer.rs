@@ -1,6 +1,6 @@
 //! The tokenizer: a vocabulary, its merges and a pretokenizer, ready to encode from any number of threads.
 
-use crate::encode::{Encoder, Scratch};
+use crate::encode::{Encoder, Queue, Scratch};
 use crate::error::{Error, Result};
 use crate::merges::Merges;
 use crate::pretokenize::Pretokenizer;
@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// Names by which a special token is known to end a document, in the order of preference.
 pub(crate) const END_OF_TEXT_NAMES: [&str; 5] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>"];
 
-/// Scratch spaces kept for the next caller: 2 MiB each, so the most that idle threads cost is 32 MiB.
+/// Scratch spaces kept for the next caller: up to 17 MiB each after long texts.
 const MAX_POOLED_SCRATCHES: usize = 16;
 
 /// Bytes of text encoded between two looks at the stop flag: a few milliseconds of work.
@@ -207,7 +207,7 @@ impl Tokenizer {
             for chunk in bytes.utf8_chunks() {
                 let begins = chunk.valid().as_ptr() == bytes.as_ptr();
                 self.encode_ordinary(chunk.valid(), begins, scratch, &mut ids, &Stop::default())?;
-                self.encoder.encode_uncached(chunk.invalid(), scratch, &mut ids);
+                self.encoder.encode_uncached(chunk.invalid(), scratch, &mut ids, &Stop::default());
             }
             check_missing(scratch)
         })?;
@@ -218,7 +218,7 @@ impl Tokenizer {
     pub fn encode_as_one_pretoken(&self, bytes: &[u8]) -> Vec<TokenId> {
         let mut ids = Vec::new();
         self.with_scratch(|scratch| {
-            self.encoder.encode_uncached(bytes, scratch, &mut ids);
+            self.encoder.encode_uncached(bytes, scratch, &mut ids, &Stop::default());
             scratch.take_missing_byte();
         });
         ids
@@ -263,23 +263,30 @@ impl Tokenizer {
                 stretch *= 2;
                 continue;
             }
-            self.encode_stretch(&text[..cut], begins, scratch, ids);
+            self.encode_stretch(&text[..cut], begins, scratch, ids, stop)?;
             begins = false;
             text = &text[cut..];
             stretch = STRETCH_BYTES;
             stop.check()?;
         }
-        self.encode_stretch(text, begins, scratch, ids);
-        Ok(())
+        self.encode_stretch(text, begins, scratch, ids, stop)
     }
 
-    fn encode_stretch(&self, text: &str, begins: bool, scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
+    fn encode_stretch(
+        &self,
+        text: &str,
+        begins: bool,
+        scratch: &mut Scratch,
+        ids: &mut Vec<TokenId>,
+        stop: &Stop,
+    ) -> Result<()> {
         let mut buffer = scratch.take_text();
         let text = self.pretokenizer.prepare(text, begins, &mut buffer).unwrap_or(text);
-        self.pretokenizer.for_each_range(text, |start, end| {
-            self.encoder.encode_pretoken(text.as_bytes(), start, end, scratch, ids);
-        });
+        let mut queue = Queue::new(&self.encoder, text.as_bytes(), scratch, ids, stop);
+        self.pretokenizer.find_ends(text, &mut queue);
+        queue.finish();
         scratch.keep_text(buffer);
+        if scratch.take_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 

@@ -120,16 +120,21 @@ impl Tokenizer {
         num_threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Arrays<'py>> {
-        let mut backed = Vec::with_capacity(texts.len());
-        for (i, text) in texts.iter().enumerate() {
-            let text = text.cast_into::<PyString>()?;
-            utf8(&text, || format!("text {i} of the batch"))?;
-            backed.push(PyBackedStr::try_from(text)?);
-        }
         let special_tokens = special_tokens(parse_special);
-        let encoded = interruptible(py, progress.as_ref(), |callback| {
-            self.0.encode_batch(&backed, special_tokens, num_threads, callback)
-        })?;
+        let texts = texts.clone().unbind();
+        let mut refused = None;
+        let outcome = interruptible(py, progress.as_ref(), |callback| {
+            self.0.encode_batch(special_tokens, num_threads, callback, |give: &mut dyn FnMut(PyBackedStr)| {
+                Python::attach(|py| give_texts(texts.bind(py), give)).map_err(|error| {
+                    refused = Some(error);
+                    Error::Interrupted
+                })
+            })
+        });
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let encoded = outcome?;
         Ok((encoded.ids.into_pyarray(py), encoded.offsets.into_pyarray(py)))
     }
 
@@ -305,6 +310,16 @@ impl Tokenizer {
     fn training(&self) -> Option<&str> {
         self.0.parts().training.as_deref()
     }
+}
+
+/// Gives each text of a list as UTF-8, which Python makes of a `str` that is not ASCII the first time and keeps.
+fn give_texts(texts: &Bound<'_, PyList>, give: &mut dyn FnMut(PyBackedStr)) -> PyResult<()> {
+    for (i, text) in texts.iter().enumerate() {
+        let text = text.cast_into::<PyString>()?;
+        utf8(&text, || format!("text {i} of the batch"))?;
+        give(PyBackedStr::try_from(text)?);
+    }
+    Ok(())
 }
 
 fn special_tokens(parse_special: bool) -> SpecialTokens {

@@ -1,26 +1,104 @@
-//! The cache of short pretokens: 2 MiB a thread, never more, two entries to a cache line.
+//! The cache of short pretokens: it grows to 16 MiB a thread and never beyond, two entries to a cache line.
 //!
 //! Nine tenths of the pretokens of natural text are one token and nearly all are at most four, so an entry holds the pretoken
-//! itself and its ids: one line of memory answers, and nothing is chased. The newer entry replaces the older of its line.
+//! itself and its ids: one line of memory answers, and nothing is chased. The line is asked for long before it is needed
+//! ([`super::queue`]), so it may lie in the third-level cache or beyond.
+//!
+//! Words that come often must be found by one comparison that nearly always succeeds. So a line keeps in front what it was asked
+//! for last: a new entry goes behind, in place of the one there, and comes to the front when it is asked for again.
 
 use super::{MAX_CACHED_BYTES, TokenId};
+use crate::prefetch::prefetch;
 
-/// Lines in a cache: 2 MiB in all, which fits in the second-level cache of current machines.
-const NUM_LINES: usize = 1 << 15;
+/// Lines of a cache as it grows: 128 KiB, because encoding a sentence should not have to clear megabytes, then 4 and at last
+/// 16 MiB, which are huge pages.
+const SIZES: [usize; 3] = [1 << 11, 1 << 16, 1 << 18];
 
 /// Ids that an entry can hold.
-const MAX_IDS: usize = 4;
+pub(super) const MAX_IDS: usize = 4;
 
-/// Fills the unused ids of an entry.
+/// Fills the unused ids of an entry; the only one whose highest bit is set, as no vocabulary has two thousand million tokens.
 const UNUSED: TokenId = TokenId::MAX;
 
 /// A pretoken of 1 to 15 bytes in one number: the bytes from the low end up, the length in the highest byte.
-pub(super) type Key = u128;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Key(u128);
 
+/// What of 16 bytes belongs to a pretoken, by its length.
+const MASKS: [u128; MAX_CACHED_BYTES + 1] = {
+    let mut masks = [0; MAX_CACHED_BYTES + 1];
+    let mut len = 1;
+    while len <= MAX_CACHED_BYTES {
+        masks[len] = (1 << (8 * len)) - 1;
+        len += 1;
+    }
+    masks
+};
+
+impl Key {
+    /// Stands for a pretoken that is too long for a key; no entry has it.
+    pub(super) const NONE: Self = Self(u128::MAX);
+
+    /// Marks an empty entry; no pretoken has it. Zero, so that a new cache need not be written to.
+    const EMPTY: Self = Self(0);
+
+    /// The key of `text[start..end]`, or [`Key::NONE`].
+    #[inline]
+    pub(super) fn new(text: &[u8], start: usize, end: usize) -> Self {
+        let len = end - start;
+        debug_assert!(len > 0, "a pretoken has bytes");
+        if len > MAX_CACHED_BYTES {
+            return Self::NONE;
+        }
+        let bytes = match text[start..].first_chunk::<16>() {
+            // Loads past the pretoken and masks what is too much: cheaper than copying a length that varies.
+            Some(chunk) => u128::from_le_bytes(*chunk) & MASKS[len],
+            None => last_bytes(text, start, end),
+        };
+        Self(bytes | (len as u128) << 120)
+    }
+
+    /// Bits that differ for different pretokens, nearly always: those of the upper half of a product depend on all below.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the halves are taken on purpose
+    pub(super) fn hash(self) -> u32 {
+        let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);
+        ((low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn last_bytes(text: &[u8], start: usize, end: usize) -> u128 {
+    let mut chunk = [0; 16];
+    chunk[..end - start].copy_from_slice(&text[start..end]);
+    u128::from_le_bytes(chunk)
+}
+
+/// A pretoken and its ids.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+pub(super) struct Entry {
     key: Key,
-    ids: [TokenId; MAX_IDS],
+    /// The ids, and [`UNUSED`] behind them.
+    pub ids: [TokenId; MAX_IDS],
+}
+
+impl Entry {
+    const EMPTY: Self = Self { key: Key::EMPTY, ids: [0; MAX_IDS] };
+
+    /// How many ids it has.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_mm_loadu_ps, _mm_movemask_ps};
+            // SAFETY: SSE belongs to every x86-64, and the load is of the four ids.
+            let unused = unsafe { _mm_movemask_ps(_mm_loadu_ps(self.ids.as_ptr().cast())) };
+            (unused | 1 << MAX_IDS).trailing_zeros() as usize
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.ids.iter().map(|&id| usize::from(id != UNUSED)).sum()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,96 +107,150 @@ struct Line([Entry; 2]);
 
 #[derive(Debug)]
 pub(super) struct Cache {
+    /// A power of two of them.
     lines: Box<[Line]>,
-}
-
-/// The key of `text[start..end]`, at most [`MAX_CACHED_BYTES`] long.
-#[inline]
-pub(super) fn key(text: &[u8], start: usize, end: usize) -> Key {
-    let len = end - start;
-    debug_assert!(len <= MAX_CACHED_BYTES);
-    let bytes = if let Some(chunk) = text[start..].first_chunk::<16>() {
-        // Loads past the pretoken and masks what is too much: cheaper than copying a length that varies.
-        u128::from_le_bytes(*chunk) & ((1 << (8 * len)) - 1)
-    } else {
-        let mut chunk = [0; 16];
-        chunk[..len].copy_from_slice(&text[start..end]);
-        u128::from_le_bytes(chunk)
-    };
-    bytes | (len as u128) << 120
+    /// Entries that were put in since the cache has this size.
+    inserted: usize,
 }
 
 impl Cache {
     pub(super) fn new() -> Self {
-        // A length of 0 is no pretoken, so key 0 marks an empty entry.
-        let empty = Entry { key: 0, ids: [UNUSED; MAX_IDS] };
-        Self { lines: vec![Line([empty; 2]); NUM_LINES].into_boxed_slice() }
+        Self::with_lines(SIZES[0])
     }
 
-    /// Appends the ids of `key` and says whether it had them.
+    fn with_lines(num_lines: usize) -> Self {
+        Self { lines: vec![Line([Entry::EMPTY; 2]); num_lines].into_boxed_slice(), inserted: 0 }
+    }
+
     #[inline]
-    pub(super) fn append(&self, key: Key, ids: &mut Vec<TokenId>) -> bool {
-        let [newer, older] = &self.lines[line_of(key)].0;
-        let entry = if newer.key == key {
-            newer
-        } else if older.key == key {
-            older
-        } else {
-            return false;
-        };
-        // Comparing lanes compiles to a few vector instructions; a loop that ends at the first unused id would branch.
-        let count: usize = entry.ids.iter().map(|&id| usize::from(id != UNUSED)).sum();
-        ids.reserve(MAX_IDS);
-        let len = ids.len();
-        // SAFETY: `reserve` made room for MAX_IDS more elements, the source is an array of exactly that many, and the new
-        // length covers only elements that are now written (`count <= MAX_IDS`).
-        unsafe {
-            ids.as_mut_ptr().add(len).cast::<[TokenId; MAX_IDS]>().write_unaligned(entry.ids);
-            ids.set_len(len + count);
-        }
-        true
+    fn line_idx(&self, hash: u32) -> usize {
+        hash as usize & (self.lines.len() - 1)
     }
 
-    /// Keeps the ids of `key` if they fit in an entry.
+    /// Asks for the line that a pretoken of this hash is in, to be here when it is needed.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u32) {
+        prefetch(&raw const self.lines[self.line_idx(hash)]);
+    }
+
+    /// The entry of `key`, which has this hash, if it is the one in front.
+    #[inline]
+    pub(super) fn front(&self, key: Key, hash: u32) -> Option<&Entry> {
+        let [front, _] = &self.lines[self.line_idx(hash)].0;
+        (front.key == key).then_some(front)
+    }
+
+    /// Brings the entry of `key`, which has this hash, to the front, if there is one behind.
+    #[inline]
+    pub(super) fn promote(&mut self, key: Key, hash: u32) -> bool {
+        let line_idx = self.line_idx(hash);
+        let line = &mut self.lines[line_idx].0;
+        let is_behind = line[1].key == key;
+        if is_behind {
+            line.swap(0, 1);
+        }
+        is_behind
+    }
+
+    /// Keeps the ids of `key`, unless they are too many for an entry.
     pub(super) fn insert(&mut self, key: Key, ids: &[TokenId]) {
         if ids.len() > MAX_IDS {
             return;
         }
+        // At a quarter of its entries lines begin to lose some that are needed again.
+        if self.inserted >= self.lines.len() / 2 {
+            self.grow();
+        }
         let mut entry = Entry { key, ids: [UNUSED; MAX_IDS] };
         entry.ids[..ids.len()].copy_from_slice(ids);
-        let line = &mut self.lines[line_of(key)];
-        line.0 = [entry, line.0[0]];
+        self.put(entry);
     }
-}
 
-/// Folds the 256-bit product of the key's halves with two odd constants; the halves of a 128-bit multiplication mix every bit.
-#[inline]
-#[allow(clippy::cast_possible_truncation)] // the halves are taken on purpose, and the mask keeps 15 bits
-fn line_of(key: Key) -> usize {
-    let (low, high) = (key as u64, (key >> 64) as u64);
-    let product = u128::from(low ^ 0x9E37_79B9_7F4A_7C15) * u128::from(high ^ 0xC2B2_AE3D_27D4_EB4F);
-    ((product >> 64) as u64 ^ product as u64) as usize & (NUM_LINES - 1)
+    fn put(&mut self, entry: Entry) {
+        let line_idx = self.line_idx(entry.key.hash());
+        let line = &mut self.lines[line_idx].0;
+        line[usize::from(line[0].key != Key::EMPTY)] = entry;
+        self.inserted += 1;
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.inserted = 0;
+        let Some(&num_lines) = SIZES.iter().find(|&&num_lines| num_lines > self.lines.len()) else { return };
+        let smaller = std::mem::replace(self, Self::with_lines(num_lines));
+        for entry in smaller.lines.iter().flat_map(|line| &line.0).filter(|entry| entry.key != Key::EMPTY) {
+            self.put(*entry);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn key(pretoken: &[u8]) -> Key {
+        Key::new(pretoken, 0, pretoken.len())
+    }
+
+    fn find(cache: &mut Cache, pretoken: &[u8]) -> Option<Vec<TokenId>> {
+        let key = key(pretoken);
+        if cache.front(key, key.hash()).is_none() && !cache.promote(key, key.hash()) {
+            return None;
+        }
+        cache.front(key, key.hash()).map(|entry| entry.ids[..entry.count()].to_vec())
+    }
+
     #[test]
     fn a_key_is_the_same_inside_a_text_and_at_its_end() {
         let text = b"xx lorem ipsum dolor sit amet";
-        assert_eq!(key(text, 3, 8), key(b"lorem", 0, 5));
-        assert_ne!(key(b"a", 0, 1), key(b"a\0", 0, 2));
+        for len in 1..=MAX_CACHED_BYTES {
+            assert_eq!(Key::new(text, 3, 3 + len), key(&text[3..3 + len]));
+        }
+        assert_ne!(key(b"a"), key(b"a\0"));
+        assert_eq!(Key::new(text, 3, 19), Key::NONE);
     }
 
     #[test]
     fn what_was_put_in_comes_out_and_long_answers_are_not_kept() {
         let mut cache = Cache::new();
-        let mut ids = vec![9];
-        cache.insert(key(b"ab", 0, 2), &[1, 2, 3]);
-        cache.insert(key(b"cd", 0, 2), &[1, 2, 3, 4, 5]);
-        assert!(cache.append(key(b"ab", 0, 2), &mut ids));
-        assert!(!cache.append(key(b"cd", 0, 2), &mut ids));
-        assert_eq!(ids, [9, 1, 2, 3]);
+        cache.insert(key(b"ab"), &[1, 2, 3]);
+        cache.insert(key(b"cd"), &[1, 2, 3, 4, 5]);
+        cache.insert(key(b"sixteen less on"), &[0, 7, 0, 8]);
+        assert_eq!(find(&mut cache, b"ab"), Some(vec![1, 2, 3]));
+        assert_eq!(find(&mut cache, b"cd"), None);
+        assert_eq!(find(&mut cache, b"sixteen less on"), Some(vec![0, 7, 0, 8]));
+        assert!(cache.front(Key::NONE, Key::NONE.hash()).is_none());
+    }
+
+    #[test]
+    fn it_grows_up_to_a_bound_and_forgets_little_while_it_has_room() {
+        let mut cache = Cache::new();
+        let most = *SIZES.last().unwrap();
+        let pretoken = |number: usize| number.to_string().into_bytes();
+        for number in 0..3 * most {
+            cache.insert(key(&pretoken(number)), &[TokenId::try_from(number).unwrap()]);
+            if number == most / 8 {
+                let lost = (0..number).filter(|&number| find(&mut cache, &pretoken(number)).is_none()).count();
+                assert!(lost < number / 16, "{lost} of {number}");
+            }
+        }
+        assert_eq!(cache.lines.len(), most);
+        let found = (0..3 * most).filter(|&number| find(&mut cache, &pretoken(number)).is_some()).count();
+        assert!((most..=2 * most).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn what_is_asked_for_again_stays() {
+        let mut cache = Cache::new();
+        let line_of = |pretoken: &[u8]| Cache::new().line_idx(key(pretoken).hash());
+        let same_line: Vec<Vec<u8>> = (0_u32..1 << 20)
+            .map(|number| number.to_string().into_bytes())
+            .filter(|pretoken| line_of(pretoken) == 3)
+            .take(20)
+            .collect();
+        for pretoken in &same_line {
+            cache.insert(key(pretoken), &[1]);
+            assert!(find(&mut cache, &same_line[0]).is_some());
+        }
     }
 }

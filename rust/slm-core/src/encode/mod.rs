@@ -1,22 +1,32 @@
 //! From a pretoken to its token ids, exactly and without surprises in time or memory.
 //!
-//! Natural text repeats its pretokens, so most of them are answered by a small cache of fixed size ([`cache`]). The rest are
-//! merged: short ones in an array ([`merge`]), long ones with a heap, so that no input costs more than `O(n log n)`. Which
-//! two ids merge, how early and into what comes from one flat table ([`pairs`]); rank and id are separate there, because
-//! vocabularies exist whose merges are not in id order.
+//! Natural text repeats its pretokens, so most of them are answered by a cache of bounded size ([`cache`]), which is asked for a few
+//! hundred at a time ([`queue`]). The rest are merged: short ones in an array and longer ones with a heap ([`merge`]), giants in
+//! windows ([`giant`]), so that the time is linear in the text. Which two ids merge, how early and into what comes from one
+//! table ([`pairs`]); rank and id are separate there, because vocabularies exist whose merges are not in id order.
+//!
+//! What was tried for each part and left is in docs/performance.md.
 
 pub mod batch;
 mod cache;
 mod coverage;
+mod giant;
 mod merge;
+mod ordered;
 mod pairs;
+mod queue;
 
+use merge::merge_bytes;
 pub(crate) use merge::{LongMerge, merge};
 pub(crate) use pairs::PairTable;
+use pairs::RankedId;
+pub(crate) use queue::Queue;
 
+use crate::progress::Stop;
 use crate::token::TokenId;
-use cache::Cache;
+use cache::{Cache, Key};
 pub use coverage::Coverage;
+use giant::{Lengths, Windows};
 use hashbrown::HashMap;
 
 /// Bytes that a pretoken may have to be looked up in the cache.
@@ -35,8 +45,11 @@ const NO_TOKEN: TokenId = TokenId::MAX;
 #[derive(Debug)]
 pub struct Encoder {
     byte_ids: Box<[TokenId; 256]>,
+    /// The merge of any two bytes, the first of them times 256: what a short pretoken asks first, without a search.
+    byte_pairs: Box<[RankedId]>,
     pairs: PairTable,
     whole_pieces: Option<WholePieces>,
+    lengths: Lengths,
 }
 
 /// Ids by the bytes of their tokens.
@@ -46,14 +59,25 @@ pub type WholePieces = HashMap<Box<[u8]>, TokenId, foldhash::fast::FixedState>;
 #[derive(Debug)]
 pub struct Scratch {
     cache: Cache,
+    waiting: Box<queue::Waiting>,
     long: LongMerge,
     missing_byte: Option<u8>,
+    is_interrupted: bool,
+    window: Vec<TokenId>,
     text: String,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { cache: Cache::new(), long: LongMerge::default(), missing_byte: None, text: String::new() }
+        Self {
+            cache: Cache::new(),
+            waiting: Box::default(),
+            long: LongMerge::default(),
+            missing_byte: None,
+            is_interrupted: false,
+            window: Vec::new(),
+            text: String::new(),
+        }
     }
 }
 
@@ -61,6 +85,11 @@ impl Scratch {
     /// Takes the first byte met since the last call that the vocabulary has no token for.
     pub fn take_missing_byte(&mut self) -> Option<u8> {
         self.missing_byte.take()
+    }
+
+    /// Whether the work was broken off inside a pretoken since the last call.
+    pub(crate) fn take_interrupted(&mut self) -> bool {
+        std::mem::take(&mut self.is_interrupted)
     }
 
     /// Lends the buffer for text that has to be changed before it is split.
@@ -91,44 +120,41 @@ impl Encoder {
         for (byte, id) in bytes {
             byte_ids[usize::from(byte)] = id;
         }
-        Self { byte_ids, pairs: PairTable::new(merges), whole_pieces }
+        let merges: Vec<_> = merges.collect();
+        let lengths = Lengths::new(&byte_ids, &merges);
+        let pairs = PairTable::new(merges.into_iter());
+        let of_bytes = |left: usize| (0..256).map(move |right| (left, right));
+        let byte_pairs =
+            (0..256).flat_map(of_bytes).map(|(left, right)| pairs.get(byte_ids[left], byte_ids[right])).collect();
+        Self { byte_ids, byte_pairs, pairs, whole_pieces, lengths }
     }
 
-    /// Appends the ids of one pretoken, which is `text[start..end]`.
-    ///
-    /// A byte without a token is left out and remembered in `scratch`.
-    #[inline]
-    pub fn encode_pretoken(
-        &self,
-        text: &[u8],
-        start: usize,
-        end: usize,
-        scratch: &mut Scratch,
-        ids: &mut Vec<TokenId>,
-    ) {
-        if end - start > MAX_CACHED_BYTES {
-            self.encode_uncached(&text[start..end], scratch, ids);
-            return;
-        }
-        let key = cache::key(text, start, end);
-        if scratch.cache.append(key, ids) {
-            return;
-        }
+    /// Appends the ids of a pretoken that the cache lacks, and keeps them there if it has a key.
+    #[inline(never)]
+    fn encode_unknown(&self, pretoken: &[u8], key: Key, scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
         let first = ids.len();
         let missing_before = scratch.missing_byte;
-        self.encode_uncached(&text[start..end], scratch, ids);
+        self.encode_uncached(pretoken, scratch, ids, stop);
         // Incomplete ids are not kept: another text must meet the missing byte again.
-        if scratch.missing_byte == missing_before {
+        if key != Key::NONE && scratch.missing_byte == missing_before {
             scratch.cache.insert(key, &ids[first..]);
         }
     }
 
-    /// Appends the ids of one pretoken by merging, past the cache.
-    pub fn encode_uncached(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
+    /// Appends the ids of one pretoken by merging, past the cache. A byte without a token is left out and remembered in `scratch`;
+    /// so is that `stop` was raised, which is looked at in long pretokens only.
+    pub fn encode_uncached(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
         if let Some(id) = self.whole_pieces.as_ref().and_then(|pieces| pieces.get(pretoken)) {
             ids.push(*id);
-            return;
+        } else if self.is_giant(pretoken) {
+            self.encode_in_windows(pretoken, &Windows::DEFAULT, scratch, ids, stop);
+        } else {
+            self.encode_at_once(pretoken, scratch, ids);
         }
+    }
+
+    /// Appends what the merges make of a pretoken.
+    fn encode_at_once(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
         let first = ids.len();
         for &byte in pretoken {
             match self.byte_ids[usize::from(byte)] {
@@ -136,13 +162,18 @@ impl Encoder {
                 id => ids.push(id),
             }
         }
-        merge(&self.pairs, &mut scratch.long, ids, first);
+        if ids.len() - first == pretoken.len() {
+            merge_bytes(&self.pairs, &self.byte_pairs, &mut scratch.long, pretoken, ids);
+        } else {
+            merge(&self.pairs, &mut scratch.long, ids, first);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pretokenize::Ends;
 
     /// Ids 0-255 are the bytes; the merges make 256, 257, ...
     fn encoder(merges: &[(u32, u32)]) -> Encoder {
@@ -165,8 +196,10 @@ mod tests {
     }
 
     fn encode(encoder: &Encoder, scratch: &mut Scratch, pretoken: &[u8]) -> Vec<u32> {
-        let mut ids = Vec::new();
-        encoder.encode_pretoken(pretoken, 0, pretoken.len(), scratch, &mut ids);
+        let (mut ids, stop) = (Vec::new(), Stop::default());
+        let mut queue = Queue::new(encoder, pretoken, scratch, &mut ids, &stop);
+        queue.end(pretoken.len());
+        queue.finish();
         ids
     }
 
@@ -209,7 +242,8 @@ mod tests {
         #[test]
         fn every_path_gives_the_naive_ids(
             rules in proptest::collection::vec((0_usize..40, 0_usize..40), 0..40),
-            text in "[abc]{0,150}",
+            text in "[abc]{1,150}",
+            margin in 0_usize..6,
         ) {
             // Rule (i, j) merges the i-th and j-th symbols known by then: a, b, c, and what earlier rules made.
             let mut known: Vec<u32> = vec![97, 98, 99];
@@ -224,6 +258,11 @@ mod tests {
             let scratch = &mut Scratch::default();
             for _ in 0..2 {
                 proptest::prop_assert_eq!(&encode(&encoder, scratch, text.as_bytes()), &expected);
+            }
+            if encoder.lengths.is_known() {
+                let (mut ids, windows) = (vec![7], Windows { bytes: 8, margin_bytes: margin });
+                encoder.encode_in_windows(text.as_bytes(), &windows, scratch, &mut ids, &Stop::default());
+                proptest::prop_assert_eq!(&ids[1..], &expected[..]);
             }
             let mut ids: Vec<u32> = text.bytes().map(u32::from).collect();
             let kept = scratch.long.merge(&encoder.pairs, &mut ids);

@@ -40,6 +40,15 @@ pub struct Pretokenizer {
     normalization: Option<Normalization>,
 }
 
+/// Takes where pretokens end.
+pub(crate) trait Ends {
+    /// The next one ends here.
+    fn end(&mut self, end: usize);
+
+    /// The next ones end where `mask` has a bit, counted from `offset` and from the lowest bit on.
+    fn ends(&mut self, offset: usize, mask: u64);
+}
+
 #[derive(Clone, Debug)]
 enum Rule {
     Named(Named),
@@ -211,6 +220,15 @@ impl Pretokenizer {
         match &self.rule {
             Rule::Named(named) => named.for_each_range(text.as_bytes(), f),
             Rule::Regex(rule) => rule.for_each_range(text.as_bytes(), f),
+        }
+    }
+
+    /// Tells where each pretoken of a prepared text ends, in order; the last one ends with the text.
+    #[inline]
+    pub(crate) fn find_ends(&self, text: &str, ends: &mut impl Ends) {
+        match &self.rule {
+            Rule::Named(named) => named.find_ends(text.as_bytes(), ends),
+            Rule::Regex(rule) => rule.for_each_range(text.as_bytes(), |_, end| ends.end(end)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::classes::{Class, Classes, length_of_lead};
 use super::o200k::Kinds;
-use super::{cl100k, gpt2, o200k};
+use super::{Ends, cl100k, gpt2, o200k};
 
 /// A way to split text that is known by the tokenizer it comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -126,6 +126,18 @@ impl Named {
         }
     }
 
+    /// Tells where each pretoken ends.
+    #[inline]
+    pub(super) fn find_ends(self, text: &[u8], ends: &mut impl Ends) {
+        match (self.pattern, self.digits) {
+            (Pattern::Gpt2, 1) => ends_by_starts::<1>(text, ends),
+            (Pattern::Gpt2, 2) => ends_by_starts::<2>(text, ends),
+            (Pattern::Gpt2, 3) => ends_by_starts::<3>(text, ends),
+            (Pattern::Gpt2, _) => ends_by_starts::<UNLIMITED>(text, ends),
+            _ => self.for_each_range(text, |_, end| ends.end(end)),
+        }
+    }
+
     /// Whether `before` and `after`, two characters side by side, are always in different pretokens, and splitting what is
     /// before and what is after alone equals splitting the whole.
     ///
@@ -165,6 +177,18 @@ fn by_starts<const DIGITS: u8>(text: &[u8], mut f: impl FnMut(usize, usize)) {
     }
     if start < text.len() {
         f(start, text.len());
+    }
+}
+
+/// Where one starts the one before ends.
+#[inline]
+fn ends_by_starts<const DIGITS: u8>(text: &[u8], ends: &mut impl Ends) {
+    let mut starts = gpt2::Starts::<DIGITS>::new(text);
+    while let Some((offset, mask)) = starts.next() {
+        ends.ends(offset, mask);
+    }
+    if !text.is_empty() {
+        ends.end(text.len());
     }
 }
 

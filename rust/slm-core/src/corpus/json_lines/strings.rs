@@ -5,38 +5,52 @@ use crate::corpus::documents::Sink;
 use crate::corpus::summary::SkipReason;
 use crate::corpus::{InvalidUtf8, PIECE_BYTES};
 use crate::error::{Error, Result};
-use memchr::memchr2;
 
 impl<S: Sink> Lines<'_, S> {
-    /// Reads a string up to its end, an escape or the end of `rest`, and gives how many bytes that were.
-    pub(super) fn read_run(&mut self, role: Role, rest: &str) -> Result<usize> {
-        let length = memchr2(b'"', b'\\', rest.as_bytes()).unwrap_or(rest.len());
-        let run = &rest[..length];
-        // Without a way out of the loop it goes many bytes at a time.
-        if run.bytes().fold(u8::MAX, u8::min) < b' ' {
-            let clean = run.bytes().take_while(|&byte| byte >= b' ').count();
-            self.column += clean as u64;
-            return Err(if run.as_bytes()[clean] == b'\n' {
-                self.ends_early()
-            } else {
-                self.unexpected(&run[clean..], "an escape such as `\\n` or `\\u0000`")
-            });
-        }
-        if !run.is_empty() {
-            self.end_high_surrogate(role)?;
-            self.push(role, run)?;
-        }
-        match rest.as_bytes().get(length) {
-            Some(b'"') => {
+    /// Reads a string up to its end, an escape of a code point or the end of `rest`, and gives how many bytes that were.
+    pub(super) fn read_run(&mut self, mut role: Role, rest: &str) -> Result<usize> {
+        let (bytes, column) = (rest.as_bytes(), self.column);
+        let mut read = 0;
+        loop {
+            self.column = column + read as u64;
+            let run = &rest[read..][..plain_length(&bytes[read..])];
+            if !run.is_empty() {
                 self.end_high_surrogate(role)?;
-                self.end_string(role)?;
-                Ok(length + 1)
+                self.push(role, run)?;
             }
-            Some(_) => {
-                self.state = State::Escape(self.role_now(role));
-                Ok(length + 1)
+            read += run.len();
+            // Text is full of short escapes, so they are not worth a way through the states.
+            if let Some([b'\\', escape, ..]) = bytes.get(read..)
+                && let Some(escaped) = short_escape(*escape)
+            {
+                self.column = column + read as u64 + 1;
+                self.end_high_surrogate(role)?;
+                role = self.role_now(role);
+                self.state = State::Str(role);
+                self.push(role, escaped)?;
+                read += 2;
+                continue;
             }
-            None => Ok(length),
+            return match bytes.get(read) {
+                None => Ok(read),
+                Some(b'"') => {
+                    self.end_high_surrogate(role)?;
+                    self.end_string(role)?;
+                    Ok(read + 1)
+                }
+                Some(b'\\') => {
+                    self.state = State::Escape(self.role_now(role));
+                    Ok(read + 1)
+                }
+                Some(control) => {
+                    self.column = column + read as u64;
+                    Err(if *control == b'\n' {
+                        self.ends_early()
+                    } else {
+                        self.unexpected(&rest[read..], "an escape such as `\\n` or `\\u0000`")
+                    })
+                }
+            };
         }
     }
 
@@ -62,15 +76,10 @@ impl<S: Sink> Lines<'_, S> {
                 self.state = State::Unicode(role, 4, 0);
                 return Ok(());
             }
-            b'n' => "\n",
-            b't' => "\t",
-            b'r' => "\r",
-            b'b' => "\u{8}",
-            b'f' => "\u{C}",
-            b'"' => "\"",
-            b'\\' => "\\",
-            b'/' => "/",
-            _ => return Err(self.unexpected(rest, "one of `\"\\/bfnrtu` behind a `\\`")),
+            byte => match short_escape(byte) {
+                Some(escaped) => escaped,
+                None => return Err(self.unexpected(rest, "one of `\"\\/bfnrtu` behind a `\\`")),
+            },
         };
         self.end_high_surrogate(role)?;
         let role = self.role_now(role);
@@ -174,4 +183,38 @@ impl<S: Sink> Lines<'_, S> {
         self.text.clear();
         Ok(())
     }
+}
+
+/// What a `\` and this byte stand for.
+fn short_escape(byte: u8) -> Option<&'static str> {
+    Some(match byte {
+        b'n' => "\n",
+        b't' => "\t",
+        b'r' => "\r",
+        b'b' => "\u{8}",
+        b'f' => "\u{C}",
+        b'"' => "\"",
+        b'\\' => "\\",
+        b'/' => "/",
+        _ => return None,
+    })
+}
+
+/// How many bytes there are before a quote, a `\` or a control character, eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // Sets the highest bit of bytes that are zero; of others perhaps too, but only above one that is zero.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (idx, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let controls = word.wrapping_sub(ONES * u64::from(b' ')) & !word & HIGH;
+        let special = controls | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if special != 0 {
+            return idx * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_special = |&byte: &u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    words.len() * 8 + rest.iter().position(is_special).unwrap_or(rest.len())
 }
