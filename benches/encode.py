@@ -8,6 +8,7 @@ ids of all must be equal, or the bench fails.
 """
 
 import argparse
+import importlib.util
 import statistics
 import tempfile
 from pathlib import Path
@@ -129,6 +130,17 @@ finish(
 SYSTEMS = {"slm": OURS, "gigatoken": GIGATOKEN, "tiktoken": TIKTOKEN, "tokenizers": TOKENIZERS}
 
 
+def installed(report: Report, case: str, peers: str) -> list[str]:
+    """Ours and those of `peers`, names with commas, that are installed; the others are reported."""
+    systems = ["slm"]
+    for peer in filter(None, peers.split(",")):
+        if importlib.util.find_spec(peer) is None:
+            report.add(case, peer, "left out", "", 1, 0, note="not installed")
+        else:
+            systems.append(peer)
+    return systems
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train one tokenizer a case, then measure each system on it, run after run in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,7 +166,7 @@ def main(argv: list[str] | None = None) -> None:
                 "document_bytes": 8_000,
             }
             measure(TRAIN, arguments, threads=2)
-            systems = ["slm", *(peer for peer in options.peers.split(",") if peer)]
+            systems = installed(report, case, options.peers)
             for threads in [int(count) for count in options.threads.split(",")]:
                 runs: dict[str, list[Measurement]] = {system: [] for system in systems}
                 for _ in range(1 if options.smoke else options.repeats):

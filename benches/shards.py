@@ -9,7 +9,9 @@ All begin anew, so this is a first pass.
 """
 
 import argparse
+import importlib.util
 import json
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -17,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benches.corpora import synthetic_text
-from benches.encode import TIKTOKEN_ENCODING, print_report
+from benches.encode import TIKTOKEN_ENCODING, installed, print_report
 from benches.measure import Measurement, measure
 from benches.report import Report
 
@@ -115,15 +117,23 @@ def main(argv: list[str] | None = None) -> None:
         for case, texts in cases.items():
             plain = Path(scratch) / f"{case}.jsonl"
             megabytes = _write_json_lines(texts, plain) / 1e6
-            subprocess.run(["zstd", "-q", str(plain)], check=True)
+            files = [plain]
+            if shutil.which("zstd") is None:
+                report.add(case, "slm", "zst left out", "", 1, 0, note="no program `zstd`")
+            else:
+                subprocess.run(["zstd", "-q", str(plain)], check=True)
+                files.append(plain.with_suffix(".jsonl.zst"))
             arguments = {
                 "files": texts,
                 "vocab_size": 2_000 if options.smoke else options.vocab_size,
                 "tokenizer": f"{scratch}/{case}-tokenizer",
             }
             measure(TRAIN, arguments, threads=2)
-            systems = ["slm", *(peer for peer in options.peers.split(",") if peer)]
-            for file in [plain, plain.with_suffix(".jsonl.zst")]:
+            for file in files:
+                systems = installed(report, file.name, options.peers)
+                if file.suffix == ".zst" and importlib.util.find_spec("zstandard") is None:
+                    # Of the peers only gigatoken unpacks by itself.
+                    systems = [system for system in systems if system in ("slm", "gigatoken")]
                 for threads in [int(count) for count in options.threads.split(",")]:
                     runs: dict[str, list[Measurement]] = {system: [] for system in systems}
                     for repeat in range(1 if options.smoke else options.repeats):
