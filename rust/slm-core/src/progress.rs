@@ -71,7 +71,7 @@ pub fn supervise<T: Send>(
     snapshot: impl Fn() -> Progress,
     work: impl FnOnce(&Stop) -> Result<T> + Send,
 ) -> Result<T> {
-    supervise_while(callback, snapshot, work, |_| Ok(()))
+    supervise_while(callback, snapshot, work, || Ok(()))
 }
 
 /// As [`supervise`], and runs `meanwhile` on this thread first, while the work begins; if it fails the work is stopped.
@@ -85,7 +85,7 @@ pub fn supervise_while<T: Send>(
     callback: &mut Callback<'_>,
     snapshot: impl Fn() -> Progress,
     work: impl FnOnce(&Stop) -> Result<T> + Send,
-    meanwhile: impl FnOnce(&Stop) -> Result<()>,
+    meanwhile: impl FnOnce() -> Result<()>,
 ) -> Result<T> {
     let stop = Stop::default();
     thread::scope(|scope| {
@@ -96,7 +96,7 @@ pub fn supervise_while<T: Send>(
             let _finished = finished;
             work(stop)
         });
-        let outcome = meanwhile(stop);
+        let outcome = meanwhile();
         if outcome.is_err() {
             stop.request();
         }

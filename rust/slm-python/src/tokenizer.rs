@@ -19,6 +19,9 @@ use std::path::PathBuf;
 /// Bytes of text that are encoded at once, with the GIL held: less than a millisecond of work.
 const MAX_INLINE_BYTES: usize = 16 * 1024;
 
+/// Texts of a batch that are given between two looks for Ctrl-C.
+const TEXTS_BETWEEN_SIGNALS: usize = 1024;
+
 /// Ids and offsets, as `encode_batch` gives them.
 type Arrays<'py> = (Bound<'py, PyArray1<TokenId>>, Bound<'py, PyArray1<u64>>);
 
@@ -315,6 +318,9 @@ impl Tokenizer {
 /// Gives each text of a list as UTF-8, which Python makes of a `str` that is not ASCII the first time and keeps.
 fn give_texts(texts: &Bound<'_, PyList>, give: &mut dyn FnMut(PyBackedStr)) -> PyResult<()> {
     for (i, text) in texts.iter().enumerate() {
+        if i % TEXTS_BETWEEN_SIGNALS == 0 {
+            texts.py().check_signals()?;
+        }
         let text = text.cast_into::<PyString>()?;
         utf8(&text, || format!("text {i} of the batch"))?;
         give(PyBackedStr::try_from(text)?);

@@ -70,7 +70,7 @@ impl Tokenizer {
             callback,
             snapshot,
             |stop| batch.encode(&chunks, num_threads, stop),
-            |_| {
+            || {
                 let mut giving = Giving { to_encode, chunk: Chunk::default(), bytes: 0 };
                 give(&mut |text| {
                     given.fetch_add(text.as_ref().len() as u64, Ordering::Relaxed);

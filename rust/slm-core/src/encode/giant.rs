@@ -28,18 +28,21 @@ impl Windows {
 /// Tokens that a window may begin earlier than was first tried; after that it becomes longer.
 const MAX_STEPS_BACK: usize = 32;
 
-/// How many bytes each token has, for vocabularies whose merges come after those that make their sides.
+/// How many bytes each token has, for vocabularies with a token for every byte whose merges come after those that make their sides.
 #[derive(Debug)]
 pub(super) struct Lengths(Option<Box<[u32]>>);
 
 impl Lengths {
     /// `byte_ids` are the tokens of one byte, `merges` come in rank order as (left, right, produced).
     pub(super) fn new(byte_ids: &[TokenId; 256], merges: &[(TokenId, TokenId, TokenId)]) -> Self {
+        // The ids of a window would not cover it.
+        if byte_ids.contains(&super::NO_TOKEN) {
+            return Self(None);
+        }
         let ids = || merges.iter().flat_map(|&(left, right, produced)| [left, right, produced]);
-        let bytes = byte_ids.iter().copied().filter(|&id| id != super::NO_TOKEN);
-        let largest = ids().chain(bytes.clone()).max().unwrap_or(0) as usize;
+        let largest = ids().chain(byte_ids.iter().copied()).max().unwrap_or(0) as usize;
         let mut lengths = vec![0_u32; largest + 1];
-        for id in bytes {
+        for &id in byte_ids {
             lengths[id as usize] = 1;
         }
         let mut is_used = vec![false; largest + 1];

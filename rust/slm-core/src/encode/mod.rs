@@ -222,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn a_giant_of_bytes_without_a_token_ends() {
+        let encoder = Encoder::new([(b'a', 0)], [].into_iter(), None);
+        let scratch = &mut Scratch::default();
+        assert!(encode(&encoder, scratch, &vec![b'b'; 1 << 17]).is_empty());
+        assert_eq!(scratch.take_missing_byte(), Some(b'b'));
+        assert_eq!(encode(&encoder, scratch, &b"ab".repeat(1 << 16)), vec![0; 1 << 16]);
+    }
+
+    #[test]
     fn whole_pieces_win_over_merges_when_asked() {
         let pieces = [(Box::from(&b"ab"[..]), 7)];
         let encoder = Encoder::new([(b'a', 0), (b'b', 1)], [].into_iter(), Some(pieces.into_iter().collect()));
