@@ -5,7 +5,17 @@ import contextlib
 import importlib
 from pathlib import Path
 
-BENCHES = ("tokenizer_train", "memory_limit", "encode", "shards", "shard_memory", "loader", "differential", "same_ids")
+BENCHES = (
+    "tokenizer_train",
+    "memory_limit",
+    "encode",
+    "linear",
+    "shards",
+    "shard_memory",
+    "loader",
+    "differential",
+    "same_ids",
+)
 
 
 def main() -> None:
