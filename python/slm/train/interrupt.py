@@ -12,9 +12,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopOnSignal:
     """A context in which the first SIGINT or SIGTERM only sets a flag; pass it as `stop` to a `Trainer`.
 
-    The first signal also gives both their default meaning back, so a second one ends the process at once even inside a
-    long operation. That harms nothing: files are old, absent or complete. Outside the main thread, where Python
-    delivers no signals, the context does nothing.
+    The first signal, once noticed (Python does so between operations) and told to `on_signal`, gives both their default
+    meaning back, so a second one ends the process at once even inside a long operation. That harms nothing: files are
+    old, absent or complete. Outside the main thread, where Python delivers no signals, the context does nothing.
 
     Args:
         on_signal: Called at the first signal, with its name; it may only do little.
