@@ -12,6 +12,7 @@ BENCHES = (
     "linear",
     "shards",
     "shard_memory",
+    "kills",
     "loader",
     "differential",
     "same_ids",

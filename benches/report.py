@@ -44,6 +44,11 @@ def emit(rows: list[Row]) -> None:
     """Print rows as JSON lines on standard output and as a table on standard error."""
     for row in rows:
         print(json.dumps({key: value for key, value in asdict(row).items() if value is not None}), flush=True)
+    print_rows(rows)
+
+
+def print_rows(rows: list[Row]) -> None:
+    """Print rows as a table on standard error."""
     header = ("case", "system", "metric", "value", "unit", "threads", "peak MiB")
     peaks = ["" if row.peak_mib is None else f"{row.peak_mib:,.0f}" for row in rows]
     cells = [(row.case, row.system, row.metric, number(row.value), row.unit, str(row.threads)) for row in rows]

@@ -8,33 +8,24 @@ All begin anew, so this is a first pass.
     python -m benches.shards --case books=books-en.txt --peers gigatoken,tiktoken,tokenizers
 """
 
-import argparse
 import importlib.util
 import json
 import shutil
-import statistics
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benches.corpora import synthetic_text
-from benches.encode import TIKTOKEN_ENCODING, installed, print_report
-from benches.measure import Measurement, measure
-from benches.report import Report
-
-TRAIN = """
-import slm
-slm.train_tokenizer(args["files"], vocab_size=args["vocab_size"], documents="line", out=args["tokenizer"])
-print(json.dumps({}))
-"""
+from benches.contest import TIKTOKEN_ENCODING, add_rates, cases, check_same, contest_parser, installed, take_turns
+from benches.report import Report, print_rows
 
 OURS = """
-import time, slm
+import tempfile, time, slm
 from slm import build_shards
 tokenizer = slm.Tokenizer.load(args["tokenizer"])
+out = tempfile.mkdtemp(dir=args["scratch"])
 started = time.perf_counter()
-manifest = build_shards([args["file"]], tokenizer, args["out"], num_threads=args["threads"])
+manifest = build_shards([args["file"]], tokenizer, out, num_threads=args["threads"])
 seconds = time.perf_counter() - started
 tokens = manifest.splits["train"].tokens - manifest.splits["train"].documents
 print(json.dumps({"version": slm.__version__, "seconds": seconds, "tokens": tokens}))
@@ -100,49 +91,38 @@ SYSTEMS = {"slm": OURS, "gigatoken": GIGATOKEN, "tiktoken": TIKTOKEN, "tokenizer
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train one tokenizer a case, make its files, then measure each system on them, run after run in turn."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", default=[], metavar="NAME=FILE[,FILE]", help="text to encode")
-    parser.add_argument("--peers", default="gigatoken,tiktoken,tokenizers", help="of: " + ", ".join(SYSTEMS))
-    parser.add_argument("--vocab-size", type=int, default=32_768)
-    parser.add_argument("--threads", default="1,2", help="numbers of threads, with commas")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="seconds, on text made here")
-    options = parser.parse_args(argv)
+    """Make the files of each case, then measure each system on them."""
+    options = contest_parser(__doc__, list(SYSTEMS)).parse_args(argv)
     report = Report("shards")
     with tempfile.TemporaryDirectory() as scratch:
-        cases = {name: files.split(",") for name, files in (case.split("=", 1) for case in options.case)}
-        if options.smoke or not cases:
-            cases = {"synthetic": [str(synthetic_text(Path(scratch) / "synthetic.txt", 1 if options.smoke else 50))]}
-        for case, texts in cases.items():
+        for case, arguments in cases(options, Path(scratch)):
             plain = Path(scratch) / f"{case}.jsonl"
-            megabytes = _write_json_lines(texts, plain) / 1e6
+            megabytes = _write_json_lines(arguments["files"], plain) / 1e6
             files = [plain]
             if shutil.which("zstd") is None:
                 report.add(case, "slm", "zst left out", "", 1, 0, note="no program `zstd`")
             else:
                 subprocess.run(["zstd", "-q", str(plain)], check=True)
                 files.append(plain.with_suffix(".jsonl.zst"))
-            arguments = {
-                "files": texts,
-                "vocab_size": 2_000 if options.smoke else options.vocab_size,
-                "tokenizer": f"{scratch}/{case}-tokenizer",
-            }
-            measure(TRAIN, arguments, threads=2)
             for file in files:
                 systems = installed(report, file.name, options.peers)
                 if file.suffix == ".zst" and importlib.util.find_spec("zstandard") is None:
                     # Of the peers only gigatoken unpacks by itself.
                     systems = [system for system in systems if system in ("slm", "gigatoken")]
-                for threads in [int(count) for count in options.threads.split(",")]:
-                    runs: dict[str, list[Measurement]] = {system: [] for system in systems}
-                    for repeat in range(1 if options.smoke else options.repeats):
-                        for system in systems:
-                            out = f"{scratch}/{file.name}-{threads}-{repeat}"
-                            each = arguments | {"file": str(file), "threads": threads, "out": out}
-                            runs[system].append(measure(SYSTEMS[system], each, threads=threads))
-                    _add(report, file.name, threads, megabytes, runs)
-    print_report(report)
+                programs = {system: SYSTEMS[system] for system in systems}
+                for threads, runs in take_turns(options, programs, arguments | {"file": str(file), "scratch": scratch}):
+                    check_same(file.name, runs, "tokens")
+                    add_rates(
+                        report,
+                        file.name,
+                        threads,
+                        runs,
+                        megabytes=megabytes,
+                        metric="text",
+                        seconds=lambda run: run.result["seconds"],
+                        peak_mib=lambda run: run.peak_anonymous_mib,
+                    )
+    print_rows(report.rows)
 
 
 def _write_json_lines(texts: list[str], path: Path) -> int:
@@ -167,22 +147,6 @@ def _documents(texts: list[str]) -> Iterator[str]:
                     document, size = [], 0
     if document:
         yield "".join(document)
-
-
-def _add(report: Report, case: str, threads: int, megabytes: float, runs: dict[str, list[Measurement]]) -> None:
-    """Add the medians of each system, and how many times as fast ours is."""
-    tokens = {system: measured[0].result["tokens"] for system, measured in runs.items()}
-    if different := {system: count for system, count in tokens.items() if count != tokens["slm"]}:
-        raise RuntimeError(f"{case}: not the {tokens['slm']} tokens of slm: {different}")
-    ours = 0.0
-    for system, measured in runs.items():
-        name = f"{system} {measured[0].result['version']}"
-        rate = megabytes / statistics.median(run.result["seconds"] for run in measured)
-        ours = ours or rate
-        peak = statistics.median(run.peak_anonymous_mib for run in measured)
-        report.add(case, name, "text", "MB/s", rate, threads, peak_mib=peak)
-        if system != "slm":
-            report.add(case, name, "ours over it", "x", ours / rate, threads)
 
 
 if __name__ == "__main__":

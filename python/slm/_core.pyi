@@ -20,6 +20,7 @@ __all__ = [
     "default_memory_limit",
     "file_checksum",
     "file_checksums",
+    "find_stretches",
     "is_in_memory",
     "merge_counts",
     "permute",
@@ -383,6 +384,15 @@ def file_checksums(
 ) -> tuple[str, str]:
     """
     The checksum of a whole file, and those of its blocks of 4 MiB one after another, as manifests carry them.
+    """
+
+def find_stretches(
+    document_ids: numpy.typing.NDArray[numpy.int32], *, batch_rows: SupportsIndex
+) -> tuple[numpy.typing.NDArray[numpy.int32], list[int], list[int]]:
+    """
+    Finds where documents begin in batches of `batch_rows` rows; see `slm.data.boundaries`.
+
+    Gives the `cu_seqlens` of all batches in one array, where those of each batch end in it, and the longest stretch of each.
     """
 
 def is_in_memory(directory: str | PathLike[str]) -> bool:

@@ -23,7 +23,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_build_inspect_and_verify(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shards = tmp_path / "shards"
-    assert run(["data", "build", "--config", str(config)]) == 0
+    assert run(["data", "build", str(config)]) == 0
     built = capsys.readouterr().out
     manifest = Manifest.load(shards)
     assert f"{manifest.splits['train'].tokens:,} tokens of" in built
@@ -42,6 +42,27 @@ def test_build_inspect_and_verify(config: Path, tmp_path: Path, capsys: pytest.C
     assert [len(document["tokens"]) > 0 for document in inspection["documents"]] == [True] * 4
 
 
+@pytest.mark.parametrize("given", [["{config}"], ["--config", "{config}"], ["--config={config}"], ["-c", "{config}"]])
+def test_the_config_may_be_the_argument_or_an_option(
+    given: list[str], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [part.format(config=config) for part in given]
+    assert run(["data", "build", "--dry-run", *arguments, "--set", "shard_tokens=5000"]) == 0
+    assert "shards of 5,000 tokens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", [["data", "build"], ["tokenizer", "train"], ["tokenizer", "count"], ["train"]], ids=" ".join
+)
+def test_a_command_that_builds_takes_one_config(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command) == 2
+    assert "no config is given" in capsys.readouterr().err
+    assert run([*command, "a.yaml", "--config", "b.yaml"]) == 2
+    assert "one config, not both `a.yaml` and `--config b.yaml`" in capsys.readouterr().err
+    assert run([*command, "-c", "absent.yaml"]) == 2
+    assert "absent.yaml" in capsys.readouterr().err
+
+
 def test_sources_are_shown_by_their_share(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,7 +73,7 @@ def test_sources_are_shown_by_their_share(
     settings["corpus"]["paths"] = [str(tmp_path / name) for name in ("0.txt", "1.txt", "2.txt", "bad.jsonl")]
     settings["corpus"]["on_error"] = "skip"
     config.write_text(json.dumps(settings))
-    assert run(["data", "build", "-c", str(config)]) == 0
+    assert run(["data", "build", str(config)]) == 0
     built = capsys.readouterr().out
     assert "1 malformed" in built
     assert "bad.jsonl`:2: 'b' where a JSON object must be" in built
@@ -65,13 +86,13 @@ def test_sources_are_shown_by_their_share(
 
 
 def test_build_again_says_that_it_is_complete(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["data", "build", "-c", str(config), "--json"]) == 0
+    assert run(["data", "build", str(config), "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
-    assert run(["data", "build", "-c", str(config), "--json"]) == 0
+    assert run(["data", "build", str(config), "--json"]) == 0
     second = json.loads(capsys.readouterr().out)
     assert (first["was_complete"], second["was_complete"]) == (False, True)
     assert first["manifest"] == second["manifest"]
-    assert run(["data", "build", "-c", str(config)]) == 0
+    assert run(["data", "build", str(config)]) == 0
     assert "already complete" in capsys.readouterr().out
 
 
@@ -79,6 +100,6 @@ def test_build_again_says_that_it_is_complete(config: Path, capsys: pytest.Captu
 def test_a_dry_run_tells_the_plan_and_writes_nothing(
     flags: list[str], config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["data", "build", "-c", str(config), "--dry-run", *flags]) == 0
+    assert run(["data", "build", str(config), "--dry-run", *flags]) == 0
     assert str(tmp_path / "shards") in capsys.readouterr().out
     assert not (tmp_path / "shards").exists()

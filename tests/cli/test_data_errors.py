@@ -37,7 +37,7 @@ def test_a_corpus_that_cannot_be_read_is_named(
     kind: str, code: int, parts: list[str], tok: Path, tmp_path: Path
 ) -> None:
     corpus = write_bad_corpus(kind, tmp_path / "corpus")
-    failed = slm("data", "build", "--config", write_config(tmp_path, corpus))
+    failed = slm("data", "build", write_config(tmp_path, corpus))
     assert failed.code == code, failed.stderr
     assert is_one_paragraph(failed.stderr), failed.stderr
     for part in parts:
@@ -50,7 +50,7 @@ def test_shards_of_another_tokenizer_are_kept_and_named(tok: Path, tmp_path: Pat
     corpus = write_bad_corpus("fine", tmp_path / "corpus")
     other = train_tokenizer(iter(["other text"]), vocab_size=258)
     kept = build_shards(corpus, other, tmp_path / "shards")
-    failed = slm("data", "build", "--config", write_config(tmp_path, corpus, validation_fraction=0.0))
+    failed = slm("data", "build", write_config(tmp_path, corpus, validation_fraction=0.0))
     assert failed.code == 2
     assert is_one_paragraph(failed.stderr), failed.stderr
     assert f"tokenizer is {other.fingerprint} there" in failed.stderr
@@ -62,7 +62,7 @@ def test_a_tokenizer_that_cannot_be_read_is_named(tokenizer: str, code: int, tmp
     corpus = write_bad_corpus("fine", tmp_path / "corpus")
     (tmp_path / "corrupt").mkdir()
     (tmp_path / "corrupt" / "tokenizer.json").write_text("{")
-    failed = slm("data", "build", "--config", write_config(tmp_path, corpus, tokenizer=str(tmp_path / tokenizer)))
+    failed = slm("data", "build", write_config(tmp_path, corpus, tokenizer=str(tmp_path / tokenizer)))
     assert failed.code == code
     assert is_one_paragraph(failed.stderr), failed.stderr
     assert tokenizer in failed.stderr

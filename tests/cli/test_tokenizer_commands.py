@@ -28,7 +28,7 @@ def tok(tmp_path: Path) -> Path:
 def test_train_writes_the_tokenizer_of_the_library(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["tokenizer", "train", "--config", str(config), "--json"]) == 0
+    assert run(["tokenizer", "train", str(config), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     made = Tokenizer.load(tmp_path / "tok")
     assert made == train_tokenizer(iter([TEXT]), vocab_size=290)
@@ -40,7 +40,7 @@ def test_train_takes_overrides_and_says_what_to_do_next(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "other"
-    assert run(["tokenizer", "train", "-c", str(config), "--set", "vocab_size=270", "--set", f"out={out}"]) == 0
+    assert run(["tokenizer", "train", str(config), "--set", "vocab_size=270", "--set", f"out={out}"]) == 0
     assert f"slm tokenizer inspect {out}" in capsys.readouterr().out
     assert Tokenizer.load(out).vocab_size == 270
 
@@ -49,7 +49,7 @@ def test_train_takes_overrides_and_says_what_to_do_next(
 def test_a_dry_run_tells_the_plan_and_writes_nothing(
     flags: list[str], config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["tokenizer", "train", "-c", str(config), "--dry-run", *flags]) == 0
+    assert run(["tokenizer", "train", str(config), "--dry-run", *flags]) == 0
     assert "290" in capsys.readouterr().out
     assert not (tmp_path / "tok").exists()
 
@@ -89,7 +89,7 @@ def test_standard_input_is_a_corpus(tmp_path: Path) -> None:
     config.write_text(
         f"corpus: {{paths: ['-'], documents: line, invalid_utf8: skip}}\nvocab_size: 300\nout: {tmp_path / 'tok'}\n"
     )
-    done = slm("tokenizer", "train", "-c", config, stdin=b"to be or\nnot \xff\n\nto be\n")
+    done = slm("tokenizer", "train", config, stdin=b"to be or\nnot \xff\n\nto be\n")
     assert done.code == 0, done.stderr
     assert "3 documents, 16 bytes" in done.stdout
     assert "skipped 1 invalid_utf8" in done.stdout
@@ -97,7 +97,7 @@ def test_standard_input_is_a_corpus(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("vocab_size", [290, 10])
 def test_for_programs_every_line_of_stderr_is_json_also_where_it_fails(config: Path, vocab_size: int) -> None:
-    done = slm("tokenizer", "train", "-c", config, "--progress", "json", "--set", f"vocab_size={vocab_size}")
+    done = slm("tokenizer", "train", config, "--progress", "json", "--set", f"vocab_size={vocab_size}")
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert events[-1]["event"] == ("error" if done.code else "done")
     assert done.code == (0 if vocab_size == 290 else 2)

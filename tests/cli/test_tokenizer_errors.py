@@ -55,7 +55,7 @@ def test_a_corpus_that_cannot_be_read_is_named(
     corpus = write_bad_corpus(kind, tmp_path / "corpus")
     config = tmp_path / "tokenizer.yaml"
     config.write_text(json.dumps({"corpus": {"paths": [str(corpus)]}, "vocab_size": 300, "out": str(tmp_path / "tok")}))
-    failed = slm("tokenizer", "train", "--config", config)
+    failed = slm("tokenizer", "train", config)
     assert failed.code == code, failed.stderr
     assert is_one_paragraph(failed.stderr), failed.stderr
     for part in parts:
@@ -69,7 +69,7 @@ def test_a_vocabulary_smaller_than_the_alphabet_is_a_config_error(old: Tokenizer
     config = tmp_path / "tokenizer.yaml"
     config.write_text(json.dumps({"corpus": {"paths": [str(corpus)]}, "vocab_size": 100, "out": str(tmp_path / "tok")}))
     for overrides in ([], ["--set", "initial_alphabet=false", "--set", "vocab_size=4"]):
-        failed = slm("tokenizer", "train", "--config", config, *overrides)
+        failed = slm("tokenizer", "train", config, *overrides)
         assert failed.code == 2
         assert is_one_paragraph(failed.stderr), failed.stderr
         assert "vocab_size" in failed.stderr

@@ -29,7 +29,7 @@ def status(name):
 
 allowed = status("VmData") - status("RssAnon") + int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
-sys.exit(run(["data", "build", "--config", sys.argv[1], "--json", "--progress", "none"]))
+sys.exit(run(["data", "build", sys.argv[1], "--json", "--progress", "none"]))
 """
 
 WORDS = "the cat sat on a mat and saw 日本 the 42 dogs' été\n".split(" ")  # noqa: SIM905

@@ -1,19 +1,14 @@
 """Builds of shards that are killed, broken off, or begun twice."""
 
 import itertools
-import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from benches.kills import KilledBuild, finished_shards
 from slm import _core
 from slm.data.build import BuildResult, build_from, build_shards
 from slm.data.manifest import Manifest
@@ -47,18 +42,6 @@ def files_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def _committed(directory: Path) -> dict[str, Any]:
-    return json.loads((directory / ".journal.json").read_bytes())["committed"]
-
-
-def journal_of(directory: Path) -> list[str]:
-    """The names of the shards that a kill does not undo."""
-    try:
-        return [shard["name"] for shard in _committed(directory)["finished"]]
-    except FileNotFoundError:
-        return []
-
-
 def build(corpus: Path, tokenizer: Tokenizer, out: Path, *, shard_tokens: int = SHARD_TOKENS) -> BuildResult:
     return build_from(
         open_corpus(corpus, documents="line"),
@@ -79,7 +62,7 @@ def break_off(corpus: Path, tokenizer: Tokenizer, out: Path, *, num_shards: int)
     """Build until some shards are finished, and give their names."""
 
     def progress(_: _core.Progress) -> None:
-        if len(journal_of(out)) >= num_shards:
+        if len(finished_shards(out)) >= num_shards:
             raise BrokenOffError
 
     with pytest.raises(BrokenOffError):
@@ -92,48 +75,33 @@ def break_off(corpus: Path, tokenizer: Tokenizer, out: Path, *, num_shards: int)
             num_threads=1,
             progress=progress,
         )
-    return journal_of(out)
-
-
-BUILD = f"""
-import sys
-from slm.data.build import build_shards
-build_shards(
-    sys.argv[1], sys.argv[2], sys.argv[3], validation_fraction=0.1, shard_tokens={SHARD_TOKENS}, documents="line",
-    num_threads=int(sys.argv[4]),
-)
-"""
+    return finished_shards(out)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_kills_lose_no_finished_shard_and_change_no_byte(corpus: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """`benches/kills.py` is the same at length."""
     tokenizer.save(tmp_path / "tok")
     build(corpus, tokenizer, tmp_path / "whole")
     killed = tmp_path / "killed"
-    numbers = random.Random(1)
-    num_kills = 0
-    finished: dict[str, tuple[int, int]] = {}
-    for attempt in itertools.count():
-        command = [sys.executable, "-c", BUILD, str(corpus), str(tmp_path / "tok"), str(killed), str(1 + attempt % 3)]
-        with subprocess.Popen(command) as process:
-            while process.poll() is None and not (killed / ".lock").exists():
-                time.sleep(0.001)
-            time.sleep(numbers.uniform(0, 0.12))
-            process.kill()
-            num_kills += process.wait() == -signal.SIGKILL
-        # Whatever was finished when it was killed is the same file afterwards.
-        for name, identity in finished.items():
-            status = (killed / f"{name}.npy").stat()
-            assert (status.st_ino, status.st_mtime_ns) == identity
-        for name in journal_of(killed):
-            status = (killed / f"{name}.npy").stat()
-            finished[name] = (status.st_ino, status.st_mtime_ns)
-        if (killed / "manifest.json").exists() or num_kills >= 20:
-            break
+    settings = {
+        "corpus": str(corpus),
+        "tokenizer": str(tmp_path / "tok"),
+        "out": str(killed),
+        "documents": "line",
+        "shard_tokens": SHARD_TOKENS,
+        "validation_fraction": 0.1,
+    }
+
+    def after_kill() -> None:
         with pytest.raises(DataError, match="not ended"):
             Manifest.load(killed)
-    num_finished = len(journal_of(killed))
-    assert num_kills >= 3
+
+    interrupted = KilledBuild(settings, random.Random(1), 0.12)
+    interrupted.run(20, after_kill)
+    assert interrupted.num_kills >= 3
+    assert not interrupted.written_anew
+    num_finished = len(finished_shards(killed))
     built = build(corpus, tokenizer, killed)
     assert built.was_complete or built.resumed_shards == num_finished
     assert files_of(killed) == files_of(tmp_path / "whole")

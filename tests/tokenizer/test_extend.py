@@ -59,7 +59,7 @@ def test_the_command_extends(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     old = train_tokenizer(tmp_path / "corpus.txt", vocab_size=270, special_tokens=["</s>"], out=tmp_path / "old")
     config = tmp_path / "tokenizer.yaml"
     config.write_text(f"corpus: {{paths: [{tmp_path}/corpus.txt]}}\nvocab_size: 280\nout: {tmp_path}/new\n")
-    assert run(["tokenizer", "train", "-c", str(config), "--extend", f"{tmp_path}/old", "--json"]) == 0
+    assert run(["tokenizer", "train", str(config), "--extend", f"{tmp_path}/old", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["vocab_size"] == 280
     new = Tokenizer.load(tmp_path / "new")
     assert new.special_tokens == old.special_tokens

@@ -9,7 +9,15 @@ import typer
 
 from slm.cli.data_exchange import export, import_
 from slm.cli.nouns import noun_with_commands
-from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.options import (
+    ConfigArgument,
+    DryRunOption,
+    JsonOption,
+    ProgressOption,
+    SetOption,
+    load_config,
+    takes_config,
+)
 from slm.cli.progress import ProgressStyle
 
 if TYPE_CHECKING:
@@ -29,8 +37,9 @@ ShardsArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Shard direc
 
 
 @app.command()
+@takes_config
 def build(
-    config: ConfigOption,
+    config: ConfigArgument,
     set_: SetOption = None,
     dry_run: DryRunOption = False,
     progress: ProgressOption = ProgressStyle.AUTO,
@@ -38,7 +47,7 @@ def build(
 ) -> None:
     """Encode a corpus into shards. Interrupted and started again, it makes the same shards; done, it does nothing.
 
-    [bold]Example[/bold]: slm data build -c configs/data/8k.yaml --set out=shards
+    [bold]Example[/bold]: slm data build configs/data/8k.yaml --set out=shards
     """
     from slm.cli.progress import progress_display
     from slm.cli.tokenizer import corpus_arguments

@@ -24,8 +24,8 @@ From raw text to a small language model that answers over HTTP.
 
 [bold]Examples[/bold]
 slm quickstart                                  the whole road, in minutes
-slm tokenizer train -c configs/tokenizer/8k.yaml
-slm data build -c configs/data/8k.yaml          text to shards of tokens
+slm tokenizer train configs/tokenizer/8k.yaml
+slm data build configs/data/8k.yaml             text to shards of tokens
 slm config show configs/micro.yaml              what a run will take
 slm train configs/micro.yaml                    train, or go on training
 slm chat runs/micro/model                       talk with it

@@ -5,17 +5,22 @@
 Example::
 
     @app.command()
-    def build(config: ConfigOption, set_: SetOption = None, json_: JsonOption = False) -> None:
+    @takes_config
+    def build(config: ConfigArgument, set_: SetOption = None, json_: JsonOption = False) -> None:
         settings = load_config(DataConfig, config, set_)
 """
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from slm.cli.progress import ProgressStyle
 from slm.config.base import Config
+from slm.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -24,10 +29,10 @@ ConfigArgument = Annotated[
 ]
 """The config as the first argument: `slm train CONFIG`."""
 
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", metavar="FILE", help="YAML file with the settings.", show_default=False)
+_OptionalConfigArgument = Annotated[
+    Path | None, typer.Argument(metavar="CONFIG", help="YAML file with the settings.", show_default=False)
 ]
-"""The config as an option: `slm data build --config FILE`."""
+_ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", hidden=True)]
 
 SetOption = Annotated[
     list[str] | None,
@@ -64,6 +69,35 @@ ProgressOption = Annotated[
     ),
 ]
 """How progress is shown; the parameter is called `progress` and has the default `ProgressStyle.AUTO`."""
+
+
+def takes_config(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command be given its parameter `config` as the first argument, or as `--config FILE`.
+
+    Help and docs show the argument alone.
+    """
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != "config"
+    ]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in (("config", _OptionalConfigArgument), ("config_option", _ConfigOption))
+    ]
+
+    @functools.wraps(command)
+    def with_config(*, config: Path | None, config_option: Path | None, **given: Any) -> None:
+        paths = [path for path in (config, config_option) if path is not None]
+        if not paths:
+            raise ConfigError("no config is given\n\nhint: name a YAML file behind the command; `configs/` holds some")
+        if len(paths) > 1:
+            raise ConfigError(f"a command takes one config, not both `{config}` and `--config {config_option}`")
+        command(config=paths[0], **given)
+
+    with_config.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    with_config.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_config
 
 
 def load_config(config_class: type[ConfigT], path: Path, overrides: list[str] | None = None) -> ConfigT:

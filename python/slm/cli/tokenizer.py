@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slm.cli.nouns import noun_with_commands
-from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.options import (
+    ConfigArgument,
+    DryRunOption,
+    JsonOption,
+    ProgressOption,
+    SetOption,
+    load_config,
+    takes_config,
+)
 from slm.cli.progress import ProgressStyle
 from slm.cli.tokenizer_counts import count, merge_counts, overrides
 from slm.cli.tokenizer_encode import decode, encode
@@ -24,8 +32,9 @@ app = noun_with_commands("Train a tokenizer, look inside it, encode and decode."
 
 
 @app.command()
+@takes_config
 def train(
-    config: ConfigOption,
+    config: ConfigArgument,
     set_: SetOption = None,
     counts: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train on these counts, without the corpus.", show_default=False)
@@ -44,7 +53,7 @@ def train(
 ) -> None:
     """Learn a tokenizer from a corpus; the same config makes the same tokenizer, with any number of threads.
 
-    [bold]Example[/bold]: slm tokenizer train -c configs/tokenizer/8k.yaml --set out=tok
+    [bold]Example[/bold]: slm tokenizer train configs/tokenizer/8k.yaml --set out=tok
     """
     from slm.cli.progress import progress_display
     from slm.cli.tokenizer_plan import summary, tell_plan

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slm.cli.options import ConfigOption, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.options import (
+    ConfigArgument,
+    DryRunOption,
+    JsonOption,
+    ProgressOption,
+    SetOption,
+    load_config,
+    takes_config,
+)
 from slm.cli.progress import ProgressStyle
 
 if TYPE_CHECKING:
@@ -16,8 +24,9 @@ if TYPE_CHECKING:
     from slm.tokenizer.counts import Counts
 
 
+@takes_config
 def count(
-    config: ConfigOption,
+    config: ConfigArgument,
     set_: SetOption = None,
     dry_run: DryRunOption = False,
     progress: ProgressOption = ProgressStyle.AUTO,
@@ -25,7 +34,7 @@ def count(
 ) -> None:
     """Count a corpus into a directory, from which training starts; killed, the same command goes on where it was.
 
-    [bold]Example[/bold]: slm tokenizer count -c counts.yaml --set out=counts
+    [bold]Example[/bold]: slm tokenizer count counts.yaml --set out=counts
     """
     from slm.cli.errors import tell
     from slm.cli.progress import format_seconds, progress_display
@@ -148,4 +157,4 @@ def _tell(counts: "Counts", took: str, *, json_: bool) -> None:
         lines.append(
             f"counted    {counts.counted_bytes:,} bytes now, {counts.resumed_parts} parts were finished before"
         )
-    typer.echo("\n".join([*lines, "", f"slm tokenizer train -c CONFIG --counts {counts.path}"]))
+    typer.echo("\n".join([*lines, "", f"slm tokenizer train CONFIG --counts {counts.path}"]))

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from slm.cli.nouns import noun_as_command
-from slm.cli.options import ConfigArgument, DryRunOption, JsonOption, ProgressOption, SetOption, load_config
+from slm.cli.options import (
+    ConfigArgument,
+    DryRunOption,
+    JsonOption,
+    ProgressOption,
+    SetOption,
+    load_config,
+    takes_config,
+)
 from slm.cli.progress import ProgressStyle
 from slm.errors import EXIT_INTERRUPTED
 
@@ -21,6 +29,7 @@ app = noun_as_command()
 
 
 @app.command()
+@takes_config
 def train(
     config: ConfigArgument,
     set_: SetOption = None,

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slm import _core
+
 
 @dataclass(frozen=True)
 class Boundaries:
@@ -38,23 +40,21 @@ class Boundaries:
     def of_batches(
         cls, position_ids_RT: NDArray[np.int64], document_ids_RT: NDArray[np.int32], batch_rows: int
     ) -> "list[Boundaries]":
-        """Find the stretches of batches of `batch_rows` rows each: a stretch begins where its positions do.
+        """Find the stretches of batches of `batch_rows` rows each: one begins with each row and each document.
 
         Args:
             position_ids_RT: Positions in the rows of all batches; (R, T).
             document_ids_RT: Documents; (R, T).
             batch_rows: B, a divisor of R.
         """
-        batch_tokens = batch_rows * position_ids_RT.shape[1]
-        starts = np.flatnonzero(position_ids_RT.reshape(-1) == 0)
-        firsts = np.searchsorted(starts, np.arange(0, position_ids_RT.size + 1, batch_tokens))
-        longest = np.maximum.reduceat(np.diff(starts, append=position_ids_RT.size), firsts[:-1])
-        found: list[Boundaries] = []
-        for batch_idx, max_seqlen in enumerate(longest.tolist()):
-            first, stop = firsts[batch_idx], firsts[batch_idx + 1]
-            cu_seqlens = np.empty(stop - first + 1, dtype=np.int32)
-            cu_seqlens[:-1] = starts[first:stop] - batch_idx * batch_tokens
-            cu_seqlens[-1] = batch_tokens
-            rows = slice(batch_idx * batch_rows, (batch_idx + 1) * batch_rows)
-            found.append(cls(position_ids_RT[rows], document_ids_RT[rows], cu_seqlens, max_seqlen))
-        return found
+        cu_seqlens, ends, longest = _core.find_stretches(document_ids_RT, batch_rows=batch_rows)
+        starts = range(0, len(document_ids_RT), batch_rows)
+        return [
+            cls(
+                position_ids_RT[start : start + batch_rows],
+                document_ids_RT[start : start + batch_rows],
+                cu_seqlens[first:end],
+                max_seqlen,
+            )
+            for start, first, end, max_seqlen in zip(starts, [0, *ends], ends, longest, strict=False)
+        ]

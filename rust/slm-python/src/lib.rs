@@ -27,7 +27,7 @@ mod _core {
     #[pymodule_export]
     use crate::predict::{predict_counting, predict_training, sample_texts};
     #[pymodule_export]
-    use crate::rows::{RowReader, permute};
+    use crate::rows::{RowReader, find_stretches, permute};
     #[pymodule_export]
     use crate::shard::{build_shards, file_checksum, file_checksums};
     #[pymodule_export]

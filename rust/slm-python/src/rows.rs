@@ -1,10 +1,10 @@
 //! Rows of shards for Python: their order, and what is in them.
 
 use crate::interruptible::interruptible;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray2};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use slm_core::rows::{self, ArrayFile, Layout, Packing, Rows};
+use slm_core::rows::{self, ArrayFile, Layout, Packing, Rows, Stretches};
 use slm_core::shard::header::Element;
 use std::path::PathBuf;
 
@@ -29,6 +29,32 @@ pub fn permute<'py>(
     let images: Option<Vec<i64>> = indices.as_array().iter().map(image).collect();
     let outside = || PyIndexError::new_err(format!("an index into a permutation of {size} is outside [0, {size})"));
     Ok(images.ok_or_else(outside)?.into_pyarray(py))
+}
+
+/// What `find_stretches` gives: `cu_seqlens` of all batches, where each batch's end in it, and each one's longest stretch.
+type Found<'py> = (Bound<'py, PyArray1<i32>>, Vec<usize>, Vec<i32>);
+
+/// Finds where documents begin in batches of `batch_rows` rows; see `slm.data.boundaries`.
+///
+/// Gives the `cu_seqlens` of all batches in one array, where those of each batch end in it, and the longest stretch of each.
+#[pyfunction]
+#[pyo3(signature = (document_ids: "numpy.typing.NDArray[numpy.int32]", *, batch_rows)
+    -> "tuple[numpy.typing.NDArray[numpy.int32], list[int], list[int]]")]
+pub fn find_stretches<'py>(
+    py: Python<'py>,
+    document_ids: PyReadonlyArray2<'py, i32>,
+    batch_rows: usize,
+) -> PyResult<Found<'py>> {
+    let [num_rows, row_tokens] = *document_ids.as_array().shape() else { unreachable!("the array has two dimensions") };
+    let batch_tokens = batch_rows.saturating_mul(row_tokens);
+    if batch_tokens == 0 || i32::try_from(batch_tokens).is_err() || !num_rows.is_multiple_of(batch_rows) {
+        return Err(PyValueError::new_err(format!(
+            "{num_rows} rows of {row_tokens} are not batches of {batch_rows} rows with 1 to 2^31 - 1 positions"
+        )));
+    }
+    let ids = document_ids.as_slice()?;
+    let found = interruptible(py, None, |_| Ok(Stretches::of_batches(ids, row_tokens, batch_rows)))?;
+    Ok((found.cu_seqlens.into_pyarray(py), found.ends, found.longest))
 }
 
 /// Reads the rows of a split into arrays; see `slm.data.rows`.

@@ -1,13 +1,27 @@
-//! Where documents end, looked up in the index files of shards without holding them.
+//! Where documents end, looked up in the index files of shards.
+//!
+//! Of a million documents all offsets are held. Of more every so many-th is, and those between are read for each row.
 
+use super::fences::Fences;
 use super::files::{ArrayFile, ArrayFiles};
 use crate::error::{Error, Result};
 
-/// Offsets that are held of all index files together: 512 KiB, whatever the number of documents.
-const MAX_FENCES: u64 = 1 << 16;
+/// What is held of all index files together.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Up to so many offsets all are: 8 MiB, and as much to find them.
+    all: u64,
+    /// Of more, so many; each is read by itself.
+    some: u64,
+}
 
-/// Offsets that are read at once.
+const LIMITS: Limits = Limits { all: 1 << 20, some: 1 << 16 };
+
+/// Offsets that are read at once to find those between two that are held.
 const BLOCK: usize = 64;
+
+/// Offsets that are read at once where all are.
+const STRETCH: usize = 1 << 13;
 
 /// The index files of a split: for each shard where its documents start, and at the end its number of tokens.
 pub struct DocumentIndex {
@@ -15,12 +29,8 @@ pub struct DocumentIndex {
     /// Tokens before each shard.
     shard_starts: Vec<u64>,
     /// Of each shard, every `stride`-th offset.
-    fences: Vec<Fences>,
-}
-
-struct Fences {
+    held: Vec<Fences>,
     stride: u64,
-    offsets: Vec<u64>,
 }
 
 impl DocumentIndex {
@@ -29,19 +39,31 @@ impl DocumentIndex {
     /// # Errors
     /// [`Error::Data`] if an index does not begin with 0 and end with the tokens of its shard; [`Error::Io`] if it cannot be read.
     pub fn open(files: Vec<ArrayFile>, shard_starts: &[u64], max_open: usize) -> Result<Self> {
+        Self::open_within(files, shard_starts, max_open, LIMITS)
+    }
+
+    fn open_within(files: Vec<ArrayFile>, shard_starts: &[u64], max_open: usize, limits: Limits) -> Result<Self> {
         let offsets = ArrayFiles::open(files, 8, max_open)?;
-        let mut index = Self { offsets, shard_starts: shard_starts.to_owned(), fences: Vec::new() };
-        let budget = (MAX_FENCES / index.num_shards().max(1) as u64).max(1);
+        let total = offsets.num_elements();
+        let stride = if total <= limits.all { 1 } else { total.div_ceil(limits.some) };
+        let mut index = Self { offsets, shard_starts: shard_starts.to_owned(), held: Vec::new(), stride };
         for shard_idx in 0..index.num_shards() {
-            let (len, tokens) =
-                (index.len_of(shard_idx), index.shard_starts[shard_idx + 1] - index.shard_starts[shard_idx]);
-            let stride = len.div_ceil(budget).max(1);
-            let places = (0..len).step_by(usize::try_from(stride).unwrap_or(usize::MAX));
-            let offsets: Vec<u64> = places.map(|at| index.offset(shard_idx, at)).collect::<Result<_>>()?;
-            if offsets.first() != Some(&0) || !offsets.is_sorted() || index.offset(shard_idx, len - 1)? != tokens {
+            let len = index.len_of(shard_idx);
+            let mut held = Vec::new();
+            if stride == 1 {
+                index.for_each_offset(shard_idx, |offset| {
+                    held.push(offset);
+                    Ok(())
+                })?;
+            } else {
+                let places = (0..len).step_by(usize::try_from(stride).unwrap_or(usize::MAX));
+                held = places.map(|at| index.offset(shard_idx, at)).collect::<Result<_>>()?;
+            }
+            let tokens = index.shard_starts[shard_idx + 1] - index.shard_starts[shard_idx];
+            if held.first() != Some(&0) || !held.is_sorted() || index.offset(shard_idx, len - 1)? != tokens {
                 return Err(index.malformed(shard_idx));
             }
-            index.fences.push(Fences { stride, offsets });
+            index.held.push(Fences::new(held));
         }
         Ok(index)
     }
@@ -52,18 +74,18 @@ impl DocumentIndex {
     /// [`Error::Data`] if offsets fall; [`Error::Io`] if they cannot be read.
     pub fn for_each_start(&self, start: u64, stop: u64, mut visit: impl FnMut(u64)) -> Result<()> {
         let first_shard = self.shard_starts.partition_point(|&shard_start| shard_start <= start) - 1;
+        let mut block = [0; BLOCK];
         for shard_idx in first_shard..self.num_shards() {
             let [shard_start, shard_stop] = [self.shard_starts[shard_idx], self.shard_starts[shard_idx + 1]];
             if shard_start >= stop {
                 break;
             }
             let mut at = self.first_offset_near(shard_idx, start.saturating_sub(shard_start))?;
-            let mut block = [0; BLOCK];
             // Documents without a token start where the next one does, which is told once.
             let mut last = None;
             'shard: while at < self.len_of(shard_idx) {
-                let count = self.read(shard_idx, at, &mut block)?;
-                for &offset in &block[..count] {
+                let offsets = self.offsets_from(shard_idx, at, &mut block)?;
+                for &offset in offsets {
                     let position = shard_start + offset;
                     if last.is_some_and(|last| offset < last) || position > shard_stop {
                         return Err(self.malformed(shard_idx));
@@ -76,7 +98,7 @@ impl DocumentIndex {
                     }
                     last = Some(offset);
                 }
-                at += count as u64;
+                at += offsets.len() as u64;
             }
         }
         Ok(())
@@ -87,27 +109,33 @@ impl DocumentIndex {
     /// # Errors
     /// [`Error::Data`] if offsets fall; what `visit` returns.
     pub fn for_each_document(&self, mut visit: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
-        const BATCH: usize = 1 << 13;
-        let mut bytes = vec![0; BATCH * 8];
         for shard_idx in 0..self.num_shards() {
-            let (len, shard_start) = (self.len_of(shard_idx), self.shard_starts[shard_idx]);
-            let (mut at, mut last) = (0, 0);
-            while at < len {
-                let count = (len - at).min(BATCH as u64);
-                #[allow(clippy::cast_possible_truncation)] // at most `BATCH`
-                let bytes = &mut bytes[..count as usize * 8];
-                self.offsets.read_file(shard_idx, at, bytes)?;
-                for offset in bytes.as_chunks().0.iter().map(|&bytes| u64::from_le_bytes(bytes)) {
-                    if offset < last || shard_start + offset > self.shard_starts[shard_idx + 1] {
-                        return Err(self.malformed(shard_idx));
-                    }
-                    if offset > last {
-                        visit(shard_start + last, offset - last)?;
-                    }
-                    last = offset;
+            let shard_start = self.shard_starts[shard_idx];
+            let mut last = 0;
+            self.for_each_offset(shard_idx, |offset| {
+                if offset < last || shard_start + offset > self.shard_starts[shard_idx + 1] {
+                    return Err(self.malformed(shard_idx));
                 }
-                at += count;
-            }
+                if offset > last {
+                    visit(shard_start + last, offset - last)?;
+                }
+                last = offset;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn for_each_offset(&self, shard_idx: usize, mut visit: impl FnMut(u64) -> Result<()>) -> Result<()> {
+        let mut bytes = vec![0; STRETCH * 8];
+        let (mut at, len) = (0, self.len_of(shard_idx));
+        while at < len {
+            let count = (len - at).min(STRETCH as u64);
+            #[allow(clippy::cast_possible_truncation)] // at most `STRETCH`
+            let bytes = &mut bytes[..count as usize * 8];
+            self.offsets.read_file(shard_idx, at, bytes)?;
+            bytes.as_chunks().0.iter().try_for_each(|&bytes| visit(u64::from_le_bytes(bytes)))?;
+            at += count;
         }
         Ok(())
     }
@@ -122,9 +150,8 @@ impl DocumentIndex {
 
     /// A place in the index at or before the first offset above `after`, less than a block before it.
     fn first_offset_near(&self, shard_idx: usize, after: u64) -> Result<u64> {
-        let Fences { stride, offsets } = &self.fences[shard_idx];
-        let fence = offsets.partition_point(|&offset| offset <= after).saturating_sub(1) as u64;
-        let (mut low, mut high) = (fence * stride, ((fence + 1) * stride).min(self.len_of(shard_idx)));
+        let fence = self.held[shard_idx].last_up_to(after) as u64;
+        let (mut low, mut high) = (fence * self.stride, ((fence + 1) * self.stride).min(self.len_of(shard_idx)));
         while high - low > BLOCK as u64 {
             let middle = low.midpoint(high);
             if self.offset(shard_idx, middle)? <= after {
@@ -142,7 +169,12 @@ impl DocumentIndex {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    fn read(&self, shard_idx: usize, at: u64, block: &mut [u64; BLOCK]) -> Result<usize> {
+    /// Offsets from a place on: all of them if they are held, else those of a block.
+    fn offsets_from<'a>(&'a self, shard_idx: usize, at: u64, block: &'a mut [u64; BLOCK]) -> Result<&'a [u64]> {
+        if self.stride == 1 {
+            #[allow(clippy::cast_possible_truncation)] // at most `Limits::all`
+            return Ok(&self.held[shard_idx].numbers()[at as usize..]);
+        }
         #[allow(clippy::cast_possible_truncation)] // at most `BLOCK`
         let count = (self.len_of(shard_idx) - at).min(BLOCK as u64) as usize;
         let mut bytes = [0; BLOCK * 8];
@@ -150,7 +182,7 @@ impl DocumentIndex {
         for (offset, &bytes) in block.iter_mut().zip(bytes.as_chunks().0) {
             *offset = u64::from_le_bytes(bytes);
         }
-        Ok(count)
+        Ok(&block[..count])
     }
 
     fn malformed(&self, shard_idx: usize) -> Error {
@@ -195,12 +227,13 @@ mod tests {
         fn starts_are_found_as_in_a_list_of_all(
             shards in prop::collection::vec(prop::collection::vec(0u64..9, 1..300), 1..4),
             spans in prop::collection::vec((0.0f64..1.0, 0u64..900), 8),
+            limits in prop_oneof![Just(LIMITS), Just(Limits { all: 1, some: 5 }), Just(Limits { all: 1, some: 100 })],
         ) {
             let shards: Vec<Vec<u64>> = shards.into_iter().filter(|lens| lens.iter().sum::<u64>() > 0).collect();
             prop_assume!(!shards.is_empty());
             let directory = tempfile::tempdir().unwrap();
             let (files, shard_starts, starts) = written(directory.path(), &shards);
-            let index = DocumentIndex::open(files, &shard_starts, 1).unwrap();
+            let index = DocumentIndex::open_within(files, &shard_starts, 1, limits).unwrap();
             let total = shard_starts[shards.len()];
             for (share, len) in spans {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
@@ -226,7 +259,9 @@ mod tests {
         let mut bytes = fs::read(&files[0].path).unwrap();
         bytes[8 * 1001..8 * 1002].copy_from_slice(&1999u64.to_le_bytes());
         fs::write(&files[0].path, bytes).unwrap();
-        let index = DocumentIndex::open(files, &shard_starts, 1).unwrap();
+        assert!(DocumentIndex::open(files.clone(), &shard_starts, 1).is_err());
+        let not_all = Limits { all: 1000, some: 1000 };
+        let index = DocumentIndex::open_within(files, &shard_starts, 1, not_all).unwrap();
         assert!(matches!(index.for_each_start(1990, 2100, |_| ()), Err(Error::Data(_))));
         assert!(matches!(index.for_each_document(|_, _| Ok(())), Err(Error::Data(_))));
     }
