@@ -26,7 +26,8 @@ use crate::progress::Stop;
 use crate::token::TokenId;
 use cache::{Cache, Key};
 pub use coverage::Coverage;
-use giant::{Lengths, Windows};
+pub(crate) use giant::{Broken, Giant};
+use giant::{Lengths, WindowSpace, Windows};
 use hashbrown::HashMap;
 
 /// Bytes that a pretoken may have to be looked up in the cache.
@@ -63,7 +64,7 @@ pub struct Scratch {
     long: LongMerge,
     missing_byte: Option<u8>,
     is_interrupted: bool,
-    window: Vec<TokenId>,
+    windows: WindowSpace,
     text: String,
 }
 
@@ -75,7 +76,7 @@ impl Default for Scratch {
             long: LongMerge::default(),
             missing_byte: None,
             is_interrupted: false,
-            window: Vec::new(),
+            windows: WindowSpace::default(),
             text: String::new(),
         }
     }
@@ -269,7 +270,7 @@ mod tests {
                 proptest::prop_assert_eq!(&encode(&encoder, scratch, text.as_bytes()), &expected);
             }
             if encoder.lengths.is_known() {
-                let (mut ids, windows) = (vec![7], Windows { bytes: 8, margin_bytes: margin });
+                let (mut ids, windows) = (vec![7], Windows { bytes: 8, margin_bytes: margin, kept_bytes: 0 });
                 encoder.encode_in_windows(text.as_bytes(), &windows, scratch, &mut ids, &Stop::default());
                 proptest::prop_assert_eq!(&ids[1..], &expected[..]);
             }
