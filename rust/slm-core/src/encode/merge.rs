@@ -139,7 +139,7 @@ impl<const LANES: usize> Short<LANES> {
 
 /// The id that a merge produces: its low half.
 #[allow(clippy::cast_possible_truncation)]
-fn produced(merge: RankedId) -> TokenId {
+pub(super) fn produced(merge: RankedId) -> TokenId {
     merge as TokenId
 }
 

@@ -28,7 +28,8 @@ use crate::token::TokenId;
 use cache::{Cache, Key};
 use chars::Characters;
 pub use coverage::Coverage;
-use giant::{Lengths, Windows};
+pub(crate) use giant::{Broken, Giant};
+use giant::{Lengths, WindowSpace, Windows};
 use hashbrown::HashMap;
 
 /// Bytes that a pretoken may have to be looked up in the cache.
@@ -66,7 +67,7 @@ pub struct Scratch {
     long: LongMerge,
     missing_byte: Option<u8>,
     is_interrupted: bool,
-    window: Vec<TokenId>,
+    windows: WindowSpace,
     text: String,
 }
 
@@ -78,7 +79,7 @@ impl Default for Scratch {
             long: LongMerge::default(),
             missing_byte: None,
             is_interrupted: false,
-            window: Vec::new(),
+            windows: WindowSpace::default(),
             text: String::new(),
         }
     }
@@ -281,7 +282,7 @@ mod tests {
                 proptest::prop_assert_eq!(&encode(&encoder, scratch, text.as_bytes()), &expected);
             }
             if encoder.lengths.is_known() {
-                let (mut ids, windows) = (vec![7], Windows { bytes: 8, margin_bytes: margin });
+                let (mut ids, windows) = (vec![7], Windows { bytes: 8, margin_bytes: margin, kept_bytes: 0 });
                 encoder.encode_in_windows(text.as_bytes(), &windows, scratch, &mut ids, &Stop::default());
                 proptest::prop_assert_eq!(&ids[1..], &expected[..]);
             }
