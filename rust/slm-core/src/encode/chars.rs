@@ -1,96 +1,114 @@
-//! The tokens of whole characters, so that text beyond ASCII is merged from characters instead of bytes.
+//! The tokens of single characters, so that text beyond ASCII is merged from characters instead of bytes.
 //!
 //! That this gives the same ids rests on two conditions. Every merge comes after those that make its two sides ([`super::giant`]
 //! asks for the same), so of two neighbouring characters nothing merges before both are what they become alone; and no merge
 //! joins a part of one character with its neighbour. Few vocabularies keep the second condition for all characters, and hardly
-//! any text meets what breaks it. So each character knows in which of the merges that break it it could take part, and on which
-//! side, and text where two neighbours could do so together is merged from its bytes.
+//! any text meets what breaks it. So the merges that do are known by what meets in them, and text with two neighbours that
+//! could is merged from its bytes.
 
 use super::TokenId;
 use super::giant::Lengths;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Code points that the table has room for: those of at most three bytes.
 const NUM_CODES: usize = 1 << 16;
 
-/// Merges across the border of characters, told apart by a bit each, or several by one.
+/// Merges across the border of characters, several of them to a bit.
 type Crossings = u16;
 
 /// What is known of a character.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Character {
-    /// Its token and one more, so that a table of zeros has no characters.
-    id_plus_one: TokenId,
-    /// The crossings it may be left of.
+    /// Its token, if it is one.
+    id: Option<TokenId>,
+    /// The crossings it could be left of.
     as_left: Crossings,
     as_right: Crossings,
 }
 
-/// The characters of a vocabulary that are a token.
+impl Character {
+    /// Stands for the id of a character that is several tokens.
+    const SEVERAL: u32 = u32::MAX;
+
+    /// In one number, which is not zero.
+    fn to_bits(self) -> u64 {
+        let id_plus_one = self.id.map_or(Self::SEVERAL, |id| id + 1);
+        u64::from(self.as_right) << 48 | u64::from(self.as_left) << 32 | u64::from(id_plus_one)
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the parts of the number
+    fn from_bits(bits: u64) -> Option<Self> {
+        let id_plus_one = bits as u32;
+        let id = (id_plus_one != Self::SEVERAL).then(|| id_plus_one.wrapping_sub(1));
+        (bits != 0).then_some(Self { id, as_left: (bits >> 32) as Crossings, as_right: (bits >> 48) as Crossings })
+    }
+}
+
+/// The characters of a vocabulary.
 #[derive(Debug)]
-pub(super) struct Characters(Option<Box<[Character; NUM_CODES]>>);
+pub(super) struct Characters(Option<Table>);
+
+#[derive(Debug)]
+struct Table {
+    /// By code point; zero before the character was met. Whoever meets it first looks it up, and all would find the same.
+    characters: Box<[AtomicU64]>,
+    borders: Borders,
+}
 
 impl Characters {
-    /// `merges` come in rank order as (left, right, produced), `encode` gives the tokens that bytes become by themselves.
-    pub(super) fn new(
-        byte_ids: &[TokenId; 256],
-        merges: &[(TokenId, TokenId, TokenId)],
-        lengths: &Lengths,
-        mut encode: impl FnMut(&[u8]) -> Vec<TokenId>,
-    ) -> Self {
+    /// `merges` come in rank order as (left, right, produced).
+    pub(super) fn new(byte_ids: &[TokenId; 256], merges: &[(TokenId, TokenId, TokenId)], lengths: &Lengths) -> Self {
         if !lengths.is_known() {
             return Self(None);
         }
         let mut shapes: FxHashMap<TokenId, Shape> =
             (0..=u8::MAX).zip(byte_ids).map(|(byte, &id)| (id, Shape::of_byte(byte))).collect();
         let mut borders = Borders::default();
-        let mut characters = Vec::new();
-        for (number, &(left, right, produced)) in merges.iter().enumerate() {
+        let mut has_characters = false;
+        for &(left, right, produced) in merges {
             let (left, right) = (shapes[&left], shapes[&right]);
-            borders.add(left, right, 1 << (number % Crossings::BITS as usize));
+            borders.add(left, right);
             let shape = left.then(right);
             if shapes.insert(produced, shape).is_some_and(|before| before != shape) {
                 return Self(None);
             }
-            if let (Shape::Prefix { .. }, Shape::Whole { first, .. }) = (left, shape) {
-                characters.push((first, produced));
-            }
+            has_characters |= matches!((left, shape), (Shape::Prefix { .. }, Shape::Whole { .. }));
         }
-        if characters.is_empty() {
-            return Self(None);
-        }
-        characters.extend((0..0x80).map(|byte| (Bytes::from([byte, 0, 0, 0]), byte_ids[usize::from(byte)])));
-        let mut table = vec![Character::default(); NUM_CODES];
-        for (bytes, id) in characters {
-            let spelling = spelling(&bytes);
-            if let Some((code, [])) = split_char(spelling)
-                && encode(spelling) == [id]
-            {
-                table[code] = Character {
-                    id_plus_one: id + 1,
-                    as_left: borders.left_of(spelling),
-                    as_right: borders.right_of(spelling),
-                };
-            }
-        }
-        Self(table.into_boxed_slice().try_into().ok())
+        let table = || Table { characters: (0..NUM_CODES).map(|_| AtomicU64::new(0)).collect(), borders };
+        Self(has_characters.then(table))
     }
 
     /// Appends the tokens of the characters of `text` to `ids` and tells whether merging may start from them. If not, `ids` is as
-    /// it was.
+    /// it was. `encode` appends the tokens that a character becomes by itself.
     #[inline]
-    pub(super) fn append(&self, text: &[u8], ids: &mut Vec<TokenId>) -> bool {
-        let Some(table) = &self.0 else { return false };
+    pub(super) fn append(
+        &self,
+        text: &[u8],
+        ids: &mut Vec<TokenId>,
+        mut encode: impl FnMut(&[u8], &mut Vec<TokenId>),
+    ) -> bool {
+        let Some(Table { characters, borders }) = &self.0 else { return false };
         let first = ids.len();
         ids.reserve(text.len());
-        let (mut rest, mut before) = (text, 0);
+        let (mut rest, mut before, mut as_left) = (text, &text[..0], 0);
         while let Some((code, behind)) = split_char(rest) {
-            let Character { id_plus_one, as_left, as_right } = table[code];
-            if id_plus_one == 0 || before & as_right != 0 {
+            let char = &rest[..rest.len() - behind.len()];
+            let known = Character::from_bits(characters[code].load(Ordering::Relaxed));
+            let character = known.unwrap_or_else(|| {
+                let looked_up = borders.look_up(char, &mut encode);
+                characters[code].store(looked_up.to_bits(), Ordering::Relaxed);
+                looked_up
+            });
+            if as_left & character.as_right != 0 && borders.can_merge(before, char) {
                 break;
             }
-            ids.push(id_plus_one - 1);
-            (rest, before) = (behind, as_left);
+            match character.id {
+                Some(id) => ids.push(id),
+                None => encode(char, ids),
+            }
+            (rest, before, as_left) = (behind, char, character.as_left);
         }
         if !rest.is_empty() {
             ids.truncate(first);
@@ -161,14 +179,15 @@ fn joined(bytes: Bytes, more: Bytes) -> Option<Bytes> {
 
 /// What meets at the borders of characters in the merges that cross one: the end of a character on the left, the beginning of
 /// one on the right, and at least one of the two is not the whole character.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Borders {
+    meeting: FxHashSet<(Bytes, Bytes)>,
     left: FxHashMap<Bytes, Crossings>,
     right: FxHashMap<Bytes, Crossings>,
 }
 
 impl Borders {
-    fn add(&mut self, left: Shape, right: Shape, crossing: Crossings) {
+    fn add(&mut self, left: Shape, right: Shape) {
         let (end, beginning) = match (left, right) {
             (Shape::Whole { last, .. }, Shape::Prefix { bytes, .. }) => (last, bytes),
             (Shape::Suffix(bytes), Shape::Whole { first, .. }) => (bytes, first),
@@ -176,18 +195,39 @@ impl Borders {
             // Two whole characters, two parts of one, what valid text has not, or what only comes of another crossing.
             _ => return,
         };
-        *self.left.entry(end).or_default() |= crossing;
-        *self.right.entry(beginning).or_default() |= crossing;
+        if self.meeting.insert((end, beginning)) {
+            let crossing = 1 << (self.meeting.len() % Crossings::BITS as usize);
+            *self.left.entry(end).or_default() |= crossing;
+            *self.right.entry(beginning).or_default() |= crossing;
+        }
     }
 
-    /// The crossings that a character may be left of.
-    fn left_of(&self, char: &[u8]) -> Crossings {
-        (0..char.len()).filter_map(|start| self.left.get(&padded(&char[start..]))).fold(0, |all, some| all | some)
+    #[cold]
+    fn look_up(&self, char: &[u8], encode: &mut impl FnMut(&[u8], &mut Vec<TokenId>)) -> Character {
+        let mut ids = Vec::new();
+        encode(char, &mut ids);
+        let id = if let [id] = ids[..] { Some(id) } else { None };
+        let any = |all, some: &Crossings| all | some;
+        Character {
+            id,
+            as_left: ends(char).filter_map(|end| self.left.get(&end)).fold(0, any),
+            as_right: beginnings(char).filter_map(|beginning| self.right.get(&beginning)).fold(0, any),
+        }
     }
 
-    fn right_of(&self, char: &[u8]) -> Crossings {
-        (1..=char.len()).filter_map(|end| self.right.get(&padded(&char[..end]))).fold(0, |all, some| all | some)
+    /// Whether a part of one of these characters could merge with the other.
+    #[cold]
+    fn can_merge(&self, left: &[u8], right: &[u8]) -> bool {
+        ends(left).any(|end| beginnings(right).any(|beginning| self.meeting.contains(&(end, beginning))))
     }
+}
+
+fn ends(char: &[u8]) -> impl Iterator<Item = Bytes> {
+    (0..char.len()).map(|start| padded(&char[start..]))
+}
+
+fn beginnings(char: &[u8]) -> impl Iterator<Item = Bytes> {
+    (1..=char.len()).map(|end| padded(&char[..end]))
 }
 
 fn padded(bytes: &[u8]) -> Bytes {
@@ -232,26 +272,31 @@ mod tests {
         merges.flat_map(|(id, char)| [(byte(char, 0), byte(char, 1)), (id, byte(char, 2))]).collect()
     }
 
+    fn append(encoder: &Encoder, text: &[u8], ids: &mut Vec<TokenId>) -> bool {
+        encoder.append_characters(text, &mut Scratch::default(), ids)
+    }
+
     fn starts_from_characters(encoder: &Encoder, text: &str) -> bool {
-        encoder.characters.append(text.as_bytes(), &mut Vec::new())
+        append(encoder, text.as_bytes(), &mut Vec::new())
     }
 
     #[test]
     fn text_of_whole_characters_starts_from_them() {
         let encoder = encoder(&merges_of(&["\u{4e2d}", "\u{56e9}"]));
         let mut ids = Vec::new();
-        assert!(encoder.characters.append("\u{4e2d}a\u{56e9}".as_bytes(), &mut ids));
-        assert_eq!(ids, [257, 97, 259]);
+        for _ in 0..2 {
+            ids.clear();
+            assert!(append(&encoder, "\u{4e2d}a\u{56e9}\u{4e3d}".as_bytes(), &mut ids));
+            assert_eq!(ids, [257, 97, 259, 256, 0xBD]);
+        }
     }
 
     #[test]
-    fn text_with_what_is_no_token_or_no_character_does_not() {
+    fn text_with_what_is_no_character_or_takes_four_bytes_does_not() {
         let encoder = encoder(&merges_of(&["\u{4e2d}"]));
-        for bytes in
-            ["\u{4e2d}\u{4e3d}".as_bytes(), b"\xE4\xB8", b"a\xAD", b"\xE0\x81\xA1", "\u{4e2d}\u{1f642}".as_bytes()]
-        {
+        for bytes in [&b"\xE4\xB8"[..], b"a\xAD", b"\xE0\x81\xA1", "\u{4e2d}\u{1f642}".as_bytes()] {
             let mut ids = vec![7];
-            assert!(!encoder.characters.append(bytes, &mut ids), "{bytes:?}");
+            assert!(!append(&encoder, bytes, &mut ids), "{bytes:?}");
             assert_eq!(ids, [7]);
         }
     }
@@ -267,13 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_bytes_alone_do_not_become_is_none() {
+    fn a_token_that_its_bytes_alone_do_not_become_is_not_taken() {
         // The last two bytes merge first, so the character's own merge never comes.
         let mut merges = vec![(byte("\u{4e2d}", 1), byte("\u{4e2d}", 2))];
         merges.extend([(byte("\u{4e2d}", 0), byte("\u{4e2d}", 1)), (257, byte("\u{4e2d}", 2))]);
         let encoder = encoder(&merges);
-        assert!(!starts_from_characters(&encoder, "\u{4e2d}"));
-        assert_eq!(encode(&encoder, &mut Scratch::default(), "\u{4e2d}".as_bytes()), [byte("\u{4e2d}", 0), 256]);
+        let mut ids = Vec::new();
+        assert!(append(&encoder, "\u{4e2d}".as_bytes(), &mut ids));
+        assert_eq!(ids, [byte("\u{4e2d}", 0), 256]);
+        assert_eq!(encode(&encoder, &mut Scratch::default(), "\u{4e2d}".as_bytes()), ids);
     }
 
     proptest! {

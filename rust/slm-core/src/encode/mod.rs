@@ -130,12 +130,7 @@ impl Encoder {
         let of_bytes = |left: usize| (0..256).map(move |right| (left, right));
         let byte_pairs: Box<[RankedId]> =
             (0..256).flat_map(of_bytes).map(|(left, right)| pairs.get(byte_ids[left], byte_ids[right])).collect();
-        let mut long = LongMerge::default();
-        let characters = Characters::new(&byte_ids, &merges, &lengths, |char| {
-            let mut ids = char.iter().map(|&byte| byte_ids[usize::from(byte)]).collect();
-            merge_bytes(&pairs, &byte_pairs, &mut long, char, &mut ids);
-            ids
-        });
+        let characters = Characters::new(&byte_ids, &merges, &lengths);
         Self { byte_ids, byte_pairs, pairs, characters, whole_pieces, lengths }
     }
 
@@ -163,10 +158,20 @@ impl Encoder {
         }
     }
 
+    /// Appends what the characters of a pretoken become by themselves; if merging may not start from them, appends nothing and
+    /// says so.
+    #[inline]
+    fn append_characters(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) -> bool {
+        self.characters.append(pretoken, ids, |char, ids| {
+            ids.extend(char.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
+            merge_bytes(&self.pairs, &self.byte_pairs, &mut scratch.long, char, ids);
+        })
+    }
+
     /// Appends what the merges make of a pretoken.
     fn encode_at_once(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
         let first = ids.len();
-        if !pretoken.is_ascii() && self.characters.append(pretoken, ids) {
+        if !pretoken.is_ascii() && self.append_characters(pretoken, scratch, ids) {
             return merge(&self.pairs, &mut scratch.long, ids, first);
         }
         for &byte in pretoken {
