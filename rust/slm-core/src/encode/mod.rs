@@ -29,9 +29,6 @@ pub use coverage::Coverage;
 use giant::{Lengths, Windows};
 use hashbrown::HashMap;
 
-/// Bytes that a pretoken may have to be looked up in the cache.
-const MAX_CACHED_BYTES: usize = 15;
-
 /// Bytes up to which the quadratic array merge beats the heap (benches: even at about 90 bytes of English letters).
 const MAX_SHORT_BYTES: usize = 64;
 
