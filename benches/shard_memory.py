@@ -3,14 +3,16 @@ r"""Memory of `slm data build`: peak anonymous memory of the whole process, unde
 Each case is the command itself in a process of its own, to which the system refuses memory beyond `--limit` and 32 MiB
 a thread. The interpreter's own memory counts; the address space that libraries reserve at their start and never touch
 does not. The cases: one text file of `--document-gb` as one document, a JSON line whose field is as long, a zstd file
-that unpacks to `--zst-gb`, lines with duplicates left out, and a document of one letter, which has no place to be cut
-and may be refused:
+that unpacks to `--zst-gb`, lines with duplicates left out, and documents that are hard to cut: one letter and blanks,
+each a single pretoken, and a line of base64, a seventh as long:
 
     python -m benches.shard_memory --text books-en.txt --tokenizer tok/ --limit 256
 """
 
 import argparse
+import base64
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -119,6 +121,10 @@ class Bench:
             "one letter": lambda: self.corpus_of(
                 "corpus.txt", lambda path: _write(path, _repeated(b"a" * 1_000_000, document_bytes))
             ),
+            "blanks": lambda: self.corpus_of(
+                "corpus.txt", lambda path: _write(path, _repeated(b" " * 1_000_000, document_bytes))
+            ),
+            "base64": lambda: self.corpus_of("corpus.txt", lambda path: _write(path, _base64(document_bytes // 7))),
         }
         if shutil.which("zstd") is None:
             cases.pop("zst of one document")
@@ -132,6 +138,15 @@ class Bench:
 
 def _repeated(text: bytes, num_bytes: int) -> Iterator[bytes]:
     while num_bytes > 0:
+        yield text[:num_bytes]
+        num_bytes -= len(text)
+
+
+def _base64(num_bytes: int) -> Iterator[bytes]:
+    """One line, without an end."""
+    numbers = random.Random(0)
+    while num_bytes > 0:
+        text = base64.b64encode(numbers.randbytes(750_000))
         yield text[:num_bytes]
         num_bytes -= len(text)
 

@@ -80,9 +80,19 @@ def test_a_corpus_larger_than_the_limit_is_built_within_it(kind: str, text: byte
     assert 20 * MIB < done.result["peak_memory_bytes"] <= (64 + 2 * 32) * MIB
 
 
-def test_text_that_nothing_splits_is_an_error_and_no_crash(tmp_path: Path) -> None:
+def test_a_pretoken_larger_than_the_limit_is_built_within_it(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"a" * 150_000_000)
+    done = build(tmp_path, {"paths": [str(path)]})
+    assert done.code == 0, done.stderr
+    assert done.result["manifest"]["corpus"]["bytes"] == 150_000_000 > 128 * MIB
+    assert 20 * MIB < done.result["peak_memory_bytes"] <= (64 + 2 * 32) * MIB
+
+
+def test_text_whose_end_must_be_known_to_split_it_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    train_tokenizer(iter(WORDS), vocab_size=300, pattern="cl100k", out=tmp_path / "tok")
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\n" + b" " * 150_000_000)
     done = build(tmp_path, {"paths": [str(path)]})
     assert done.code == 2
     assert "does not split" in done.stderr

@@ -117,6 +117,11 @@ impl Tokenizer {
         &self.parts.vocab
     }
 
+    /// What the merges make of pretokens.
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
     /// The merges by rank.
     pub fn merges(&self) -> &Merges {
         &self.parts.merges

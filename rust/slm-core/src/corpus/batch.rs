@@ -2,6 +2,7 @@
 
 use crate::corpus::documents::Sink;
 use crate::corpus::fingerprint::TextHasher;
+use crate::corpus::parts::HardCuts;
 use crate::corpus::summary::{MAX_COMPLAINTS, ReadSummary, SkipReason};
 use crate::corpus::{CorpusFile, PIECE_BYTES};
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 const MAX_SPANS: usize = 1 << 15;
 
 /// A document, or a part of one, in a batch.
+#[allow(clippy::struct_excessive_bools)] // each says something of its own
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Where it starts in [`Batch::text`], in bytes.
@@ -31,6 +33,10 @@ pub struct Span {
     pub ends_document: bool,
     /// Whether a special token, which is kept out of the text, is right before: to a pretokenizer the text begins anew.
     pub follows_special_token: bool,
+    /// Whether it goes on with a pretoken that began in a batch before.
+    pub continues_pretoken: bool,
+    /// Whether its text, all of it, belongs to a pretoken that goes on in the next batch.
+    pub pretoken_goes_on: bool,
 }
 
 /// Text of one or more documents.
@@ -55,6 +61,11 @@ impl Span {
     pub fn begins_text(self) -> bool {
         self.begins_document || self.follows_special_token
     }
+
+    /// Whether it is a part of one pretoken, and nothing else.
+    pub fn is_part_of_pretoken(self) -> bool {
+        self.continues_pretoken || self.pretoken_goes_on
+    }
 }
 
 impl Batch {
@@ -77,8 +88,10 @@ pub struct Anchor {
 /// How [`read_batches_from`](super::read_batches_from) reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
-    /// The bytes that a stretch without a safe cut may have, about.
+    /// The bytes that a stretch that is not cut may have, about.
     pub max_stretch_bytes: usize,
+    /// Whether pretokens may come in parts, each of which is a span of its own.
+    pub parts_of_pretokens: bool,
     /// Where to go on; `None` from the beginning.
     pub from: Option<&'a Anchor>,
     /// There is an anchor before every file of so many bytes, and after so many bytes of shorter ones.
@@ -90,7 +103,13 @@ pub struct Reading<'a> {
 impl Default for Reading<'_> {
     /// From the beginning, without anchors and without limits.
     fn default() -> Self {
-        Self { max_stretch_bytes: usize::MAX, from: None, anchor_bytes: u64::MAX, max_decoder_bytes: u64::MAX }
+        Self {
+            max_stretch_bytes: usize::MAX,
+            parts_of_pretokens: false,
+            from: None,
+            anchor_bytes: u64::MAX,
+            max_decoder_bytes: u64::MAX,
+        }
     }
 }
 
@@ -99,19 +118,19 @@ pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
     let begin: String = text.chars().take(40).collect();
     Error::Config(format!(
         "a stretch of text that the pattern does not split has {} bytes or more, `memory_limit` allows {max_bytes}; it begins with \
-         {begin:?}\n\nhint: raise `memory_limit`, or break up text without whitespace beforehand",
+         {begin:?}\n\nhint: raise `memory_limit`, or break up such text beforehand",
         text.len()
     ))
 }
 
 /// Fills a batch and hands it on.
 pub(super) struct Batcher<'a> {
-    pretokenizer: &'a Pretokenizer,
+    pub(super) pretokenizer: &'a Pretokenizer,
     pub(super) stop: &'a Stop,
     emit: &'a mut dyn FnMut(Batch, &Anchor) -> Result<()>,
     pub(super) anchor: Anchor,
     anchor_bytes: u64,
-    batch: Batch,
+    pub(super) batch: Batch,
     /// Where the open document starts in the batch, and whether it began in a batch before.
     document_start: usize,
     is_continued: bool,
@@ -127,7 +146,8 @@ pub(super) struct Batcher<'a> {
     left_out: Option<SkipReason>,
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
     full_at: usize,
-    max_stretch_bytes: usize,
+    pub(super) max_stretch_bytes: usize,
+    pub(super) hard_cuts: HardCuts,
     pub(super) max_decoder_bytes: u64,
     /// The source of what is pushed.
     pub(super) source: u32,
@@ -160,6 +180,7 @@ impl<'a> Batcher<'a> {
             left_out: None,
             full_at: BATCH_BYTES,
             max_stretch_bytes: reading.max_stretch_bytes,
+            hard_cuts: HardCuts::new(reading.parts_of_pretokens),
             max_decoder_bytes: reading.max_decoder_bytes,
             source: 0,
             bytes_read: Rc::new(Cell::new(anchor.bytes_read)),
@@ -184,24 +205,41 @@ impl<'a> Batcher<'a> {
         Ok(())
     }
 
+    /// Whether nothing that is split together with it comes before the open document's text in the batch.
+    pub(super) fn begins_text(&self) -> bool {
+        !self.is_continued || self.follows_special_token
+    }
+
     /// Adds what there is of the open document up to `end` to the batch.
-    fn push_span(&mut self, end: usize, ends_document: bool) {
+    pub(super) fn push_span(&mut self, end: usize, ends_document: bool, pretoken_goes_on: bool) {
         let Self { document_start: start, is_continued, follows_special_token, source, .. } = *self;
+        let continues_pretoken = self.hard_cuts.is_in_pretoken();
         let Batch { spans, sources, .. } = &mut self.batch;
         if sources.last().is_none_or(|&(_, last)| last != source) {
             sources.push((spans.len(), source));
         }
-        spans.push(Span { start, end, begins_document: !is_continued, ends_document, follows_special_token });
+        spans.push(Span {
+            start,
+            end,
+            begins_document: !is_continued,
+            ends_document,
+            follows_special_token,
+            continues_pretoken,
+            pretoken_goes_on,
+        });
+        self.document_start = end;
+        self.is_continued = !ends_document;
+        self.follows_special_token = false;
+        self.hard_cuts.leave_pretoken();
     }
 
     /// Adds text to the open document.
     fn append(&mut self, text: &str) -> Result<()> {
         if std::mem::take(&mut self.is_cut) {
+            self.end_pretoken()?;
             let end = self.batch.text.len();
             if end > self.document_start {
-                self.push_span(end, false);
-                self.is_continued = true;
-                self.document_start = end;
+                self.push_span(end, false, false);
             }
             self.follows_special_token = true;
         }
@@ -226,15 +264,16 @@ impl<'a> Batcher<'a> {
     /// Makes room in a full batch while a document is open.
     fn hand_on_open(&mut self) -> Result<()> {
         let open = &self.batch.text[self.document_start..];
-        let cut = if open.len() < BATCH_BYTES / 2 { 0 } else { self.pretokenizer.safe_cut(open.as_bytes()) };
+        let is_short = open.len() < BATCH_BYTES / 2 || self.hard_cuts.is_in_pretoken();
+        let cut = if is_short { 0 } else { self.pretokenizer.safe_cut(open.as_bytes()) };
         if cut > 0 {
             let end = self.document_start + cut;
-            self.push_span(end, false);
-            self.is_continued = true;
-            self.follows_special_token = false;
+            self.push_span(end, false, false);
             self.hand_on(end)
         } else if self.document_start > 0 {
             self.hand_on(self.document_start)
+        } else if self.hand_on_hard()? {
+            Ok(())
         } else if self.batch.text.len() > self.max_stretch_bytes {
             Err(pretoken_too_long(&self.batch.text, self.max_stretch_bytes))
         } else {
@@ -245,7 +284,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// Hands on the text before `end` and keeps the rest, which is part of the open document.
-    fn hand_on(&mut self, end: usize) -> Result<()> {
+    pub(super) fn hand_on(&mut self, end: usize) -> Result<()> {
         self.stop.check()?;
         let mut text = String::with_capacity(BATCH_BYTES + PIECE_BYTES);
         text.push_str(&self.batch.text[end..]);
@@ -257,7 +296,9 @@ impl<'a> Batcher<'a> {
         self.bytes_reported = bytes_read;
         self.batch.index = batch.index + 1;
         self.document_start = 0;
-        self.full_at = BATCH_BYTES.max(2 * self.batch.text.len());
+        // Where hard cuts are allowed, the next look nearly always finds one.
+        let times = if self.hard_cuts.is_allowed() { 1 } else { 2 };
+        self.full_at = BATCH_BYTES.max(times * self.batch.text.len());
         (self.emit)(batch, &self.anchor)
     }
 
@@ -313,10 +354,11 @@ impl Sink for Batcher<'_> {
             self.special_tokens = Some(reader);
             self.is_cut = false;
         }
+        self.end_pretoken()?;
         let end = self.batch.text.len();
         // There is no text in a document of special tokens alone, where they are kept out.
         if end > self.document_start {
-            self.push_span(end, true);
+            self.push_span(end, true, false);
         }
         self.document_start = end;
         self.document_bytes = 0;

@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 /// Reads everything in the calling thread and hands each batch to `emit`, in order.
 ///
-/// Holds about two batches, or the longest stretch of a document that `pretokenizer` has no safe cut for; with
+/// Holds about two batches, or the longest stretch of a document that is not cut; with
 /// [`InvalidUtf8::Skip`](super::InvalidUtf8::Skip) or [`OnError::Skip`] four mebibytes more.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub fn read_batches(
     read_batches_within(source, pretokenizer, usize::MAX, stop, emit)
 }
 
-/// As [`read_batches`], but a stretch without a safe cut has at most about `max_stretch_bytes`.
+/// As [`read_batches`], but a stretch that is not cut has at most about `max_stretch_bytes`.
 ///
 /// # Errors
 /// Those of [`read_batches`]; [`Error::Config`] for a longer stretch.

@@ -6,7 +6,8 @@
 //! a table, or refused.
 //!
 //! Read in this order: this file, [`settings`] (how a pretokenizer is asked for and written down), [`pattern`] (the named
-//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`classes`] and [`blocks`] (what they ask about characters), [`nfc`], [`regex`] (any other rule).
+//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`classes`] and [`blocks`] (what they ask about characters), [`nfc`], [`regex`] (any other rule),
+//! [`open`] (cuts in text that is hard to cut).
 
 mod blocks;
 mod cl100k;
@@ -14,11 +15,13 @@ mod classes;
 mod gpt2;
 mod nfc;
 mod o200k;
+mod open;
 mod pattern;
 mod regex;
 mod settings;
 
 use crate::error::Result;
+pub(crate) use open::{Known, OpenPretoken, OpenSplitter};
 use pattern::Named;
 pub use pattern::Pattern;
 use regex::RegexRule;

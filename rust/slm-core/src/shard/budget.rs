@@ -13,7 +13,8 @@ const THREAD_BYTES: u64 = 32 << 20;
 /// Bytes that a byte of text may cost on its way: itself, an id for it where nothing merges, and its id in the shard.
 const BYTES_A_BYTE: u64 = 9;
 
-/// Bytes that a byte of a stretch without a safe cut may cost: also the work space of merging it, and buffers that double.
+/// Bytes that a byte of a stretch without any cut may cost: also the work space of merging it, and buffers that double. Rare, as
+/// most of them are read in parts that are as long as any batch.
 const BYTES_A_STRETCH_BYTE: u64 = 36;
 
 /// How much of what.
@@ -22,7 +23,7 @@ const BYTES_A_STRETCH_BYTE: u64 = 36;
 pub(super) struct Budget {
     /// Text, ids and work space on their way from the reader to the disk.
     pub in_flight_bytes: u64,
-    /// The text of a stretch without a safe cut.
+    /// The text of a stretch that neither is cut nor comes in parts.
     pub max_stretch_bytes: usize,
     /// What decompressing a file may take.
     pub decoder_bytes: u64,

@@ -160,7 +160,8 @@ fn read_only(
 ) -> Result<ReadSummary> {
     let total = source.total_bytes();
     let Budget { max_stretch_bytes, decoder_bytes: max_decoder_bytes, .. } = *budget;
-    let reading = Reading { max_stretch_bytes, max_decoder_bytes, ..Reading::default() };
+    let parts_of_pretokens = tokenizer.encoder().takes_parts();
+    let reading = Reading { max_stretch_bytes, parts_of_pretokens, max_decoder_bytes, ..Reading::default() };
     supervise(
         callback,
         || counters.snapshot("compare", total),

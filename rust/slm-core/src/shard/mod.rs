@@ -4,8 +4,8 @@
 //! and `manifest.json`, which is written last: a directory without one is not finished. Read in this order: [`header`] (a
 //! `.npy` file), [`writer`] (one shard), [`manifest`], [`directory`] (whose directory is it?), [`document_hash`] (what decides
 //! over a document), [`identities`] (which were there already), [`commit`] (documents to shards), [`journal`] (what a kill leaves),
-//! [`budget`] and [`credits`] (what may be held), [`pipeline`] (batches to shards, on many threads), [`build`] (a corpus to all of
-//! it).
+//! [`budget`] and [`credits`] (what may be held), [`parts`] (pretokens longer than a batch), [`pipeline`] (batches to shards, on
+//! many threads), [`build`] (a corpus to all of it).
 
 mod budget;
 pub mod build;
@@ -17,6 +17,7 @@ pub mod header;
 mod identities;
 mod journal;
 pub mod manifest;
+mod parts;
 mod pipeline;
 mod writer;
 

@@ -9,6 +9,7 @@ use super::commit::{Choice, Committer, EncodedSpan};
 use super::credits::ByteCredits;
 use super::document_hash::{DocumentHash, SpanHash, whole_blocks};
 use super::header::Element;
+use super::parts::PartEncoder;
 use crate::corpus::{
     Batch, MAX_ANCHOR_BYTES, Mark, Place, Position, ReadSummary, Reading, Source, Span, read_batches_from,
 };
@@ -38,7 +39,7 @@ struct EncodedBatch {
     credits: u64,
     /// What the spans' documents are known by, if that is asked for.
     hashes: Vec<SpanHash>,
-    /// Ids of all spans, little-endian, each document's end-of-text token included.
+    /// Ids of all spans, little-endian, each document's end-of-text token included; of parts of pretokens that alone.
     tokens: Vec<u8>,
     /// Where the ids of each span end in `tokens`.
     ends: Vec<usize>,
@@ -127,6 +128,7 @@ impl Pipeline<'_> {
         let from = place.position().anchor;
         let reading = Reading {
             max_stretch_bytes: self.budget.max_stretch_bytes,
+            parts_of_pretokens: self.tokenizer.encoder().takes_parts(),
             from: Some(&from),
             anchor_bytes: MAX_ANCHOR_BYTES,
             max_decoder_bytes: self.budget.decoder_bytes,
@@ -177,36 +179,46 @@ impl Pipeline<'_> {
         ids.clear();
         let mut ends = Vec::with_capacity(batch.spans.len());
         for &span in &batch.spans {
-            self.tokenizer.encode_part(batch.str(span), span.begins_text(), scratch, ids)?;
+            if !span.is_part_of_pretoken() {
+                self.tokenizer.encode_part(batch.str(span), span.begins_text(), scratch, ids)?;
+            }
             if span.ends_document {
                 ids.push(self.end_of_text);
             }
             ends.push(ids.len() * self.element.bytes());
         }
-        let mut tokens = Vec::with_capacity(ids.len() * self.element.bytes());
-        match self.element {
-            // Every id is below the vocabulary size, which chose the element.
-            #[allow(clippy::cast_possible_truncation)]
-            Element::U16 => tokens.extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes())),
-            _ => tokens.extend(ids.iter().flat_map(|&id| id.to_le_bytes())),
-        }
+        let tokens = self.bytes_of(ids);
         self.counters.tokens.fetch_add(ids.len() as u64, Ordering::Relaxed);
         self.counters.text_bytes.fetch_add(batch.text.len() as u64, Ordering::Relaxed);
         let hashes = if self.choice.hashes() { self.hashes_of(&batch) } else { Vec::new() };
         Ok(EncodedBatch { batch, mark, credits, hashes, tokens, ends })
     }
 
+    /// Ids as they are in a shard.
+    fn bytes_of(&self, ids: &[TokenId]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(ids.len() * self.element.bytes());
+        match self.element {
+            // Every id is below the vocabulary size, which chose the element.
+            #[allow(clippy::cast_possible_truncation)]
+            Element::U16 => bytes.extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes())),
+            _ => bytes.extend(ids.iter().flat_map(|&id| id.to_le_bytes())),
+        }
+        bytes
+    }
+
     /// What decides over the documents of a batch, as far as it is there.
     fn hashes_of(&self, batch: &Batch) -> Vec<SpanHash> {
-        let hash = |(idx, span): (usize, &Span)| {
+        let mut offset = batch.document_offset;
+        let hash = |span: &Span| {
             let text = batch.str(*span).as_bytes();
+            let start = if span.begins_document { 0 } else { offset };
+            offset = start + text.len() as u64;
             if span.begins_document && span.ends_document {
                 return SpanHash::Whole(DocumentHash::of(text, self.choice.deduplicate));
             }
-            let is_continued = idx == 0 && !span.begins_document;
-            SpanHash::Blocks(whole_blocks(text, if is_continued { batch.document_offset } else { 0 }))
+            SpanHash::Blocks(whole_blocks(text, start))
         };
-        batch.spans.iter().enumerate().map(hash).collect()
+        batch.spans.iter().map(hash).collect()
     }
 
     fn commit(
@@ -219,6 +231,7 @@ impl Pipeline<'_> {
     ) -> Result<()> {
         let mut waiting = BTreeMap::new();
         let mut next_index = 0;
+        let mut parts = PartEncoder::new(self.tokenizer, self.stop);
         for arrived in encoded {
             waiting.insert(arrived.batch.index, arrived);
             while let Some(EncodedBatch { batch, mark, credits: taken, hashes, tokens, ends }) =
@@ -232,8 +245,15 @@ impl Pipeline<'_> {
                     while let Some(&(_, next)) = sources.next_if(|&&(first, _)| first <= idx) {
                         source = next;
                     }
+                    let mut part = Vec::new();
+                    if span.is_part_of_pretoken() {
+                        let ids = parts.encode(batch.str(*span), *span)?;
+                        self.counters.tokens.fetch_add(ids.len() as u64, Ordering::Relaxed);
+                        part = self.bytes_of(&ids);
+                        part.extend_from_slice(&tokens[start..end]);
+                    }
                     let has_finished = committer.commit(&EncodedSpan {
-                        tokens: &tokens[start..end],
+                        tokens: if part.is_empty() { &tokens[start..end] } else { &part },
                         text: &batch.text.as_bytes()[span.start..span.end],
                         ends_document: span.ends_document,
                         hash: hashes.get(idx),

@@ -5,6 +5,7 @@ mod batches;
 mod documents;
 mod on_error;
 mod parquet;
+mod parts;
 mod sources;
 mod utf8;
 
@@ -39,7 +40,7 @@ fn documents(batches: &[Batch]) -> Vec<String> {
             is_open = !span.ends_document;
             if span.begins_document {
                 documents.push(String::new());
-            } else {
+            } else if span.start == 0 {
                 assert_eq!(batch.document_offset, documents.last().map_or(0, String::len) as u64);
             }
             documents.last_mut().expect("a document has begun").push_str(batch.str(span));

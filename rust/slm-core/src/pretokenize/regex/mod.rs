@@ -17,6 +17,7 @@ mod symbols;
 
 use crate::error::{Error, Result};
 use automaton::Automaton;
+pub(super) use scan::Attempt;
 use std::fmt;
 use symbols::Symbols;
 
