@@ -32,9 +32,6 @@ pub(crate) use giant::{Broken, Giant};
 use giant::{Lengths, WindowSpace, Windows};
 use hashbrown::HashMap;
 
-/// Bytes that a pretoken may have to be looked up in the cache.
-const MAX_CACHED_BYTES: usize = 15;
-
 /// Bytes up to which the quadratic array merge beats the heap (benches: even at about 90 bytes of English letters).
 const MAX_SHORT_BYTES: usize = 64;
 
