@@ -25,6 +25,7 @@ pub mod decode;
 pub mod encode;
 mod prefetch;
 mod prefix;
+mod short;
 pub mod tiktoken;
 pub mod tokenizer;
 pub mod tokenizer_file;

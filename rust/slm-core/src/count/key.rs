@@ -1,20 +1,8 @@
-//! A short pretoken as two words, which one comparison tells apart and one multiplication hashes.
+//! A short pretoken as two words, which one multiplication hashes.
 
-/// The longest pretoken that fits into a slot.
-pub(super) const SHORT_BYTES: usize = 15;
+use crate::short;
 
-/// Masks that keep the first bytes of a little-endian word of 16.
-const FIRST_BYTES: [u128; SHORT_BYTES + 1] = {
-    let mut masks = [0; SHORT_BYTES + 1];
-    let mut length = 0;
-    while length <= SHORT_BYTES {
-        masks[length] = (1 << (8 * length)) - 1;
-        length += 1;
-    }
-    masks
-};
-
-/// A short pretoken in two words: bytes from the lowest up, and the length in the highest byte. Zero is an empty slot.
+/// [`short::word`] in two halves, so that a slot is no longer than a key and a count. Zero is an empty slot.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Key {
     low: u64,
@@ -25,14 +13,7 @@ impl Key {
     /// The pretoken at `text[start..end]`, of which there are 1 to 15 bytes.
     #[inline]
     pub fn new(text: &[u8], start: usize, end: usize) -> Self {
-        let length = end - start;
-        let mut bytes = [0; 16];
-        if let Some(following) = text.get(start..start + 16) {
-            bytes.copy_from_slice(following);
-        } else {
-            bytes[..length].copy_from_slice(&text[start..end]);
-        }
-        let word = u128::from_le_bytes(bytes) & FIRST_BYTES[length] | (length as u128) << 120;
+        let word = short::word(text, start, end);
         #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
         Self { low: word as u64, high: (word >> 64) as u64 }
     }

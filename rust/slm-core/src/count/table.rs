@@ -4,10 +4,11 @@
 //! one comparison tells apart and one multiplication hashes, and no pointer is followed. Longer ones are in an arena.
 
 use crate::count::distinct::Distinct;
-use crate::count::key::{Key, SHORT_BYTES};
+use crate::count::key::Key;
 use crate::count::sort::sort_by_key;
 use crate::error::Result;
 use crate::progress::Stop;
+use crate::short;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -63,7 +64,7 @@ impl PretokenCounts {
             shift: 0,
             long: HashTable::new(),
             arena: Vec::new(),
-            longest: SHORT_BYTES,
+            longest: short::MAX_BYTES,
             distinct: Distinct::default(),
             max_bytes,
             is_full: false,
@@ -91,7 +92,7 @@ impl PretokenCounts {
         if pretoken.is_empty() || count == 0 {
             return;
         }
-        if pretoken.len() <= SHORT_BYTES {
+        if pretoken.len() <= short::MAX_BYTES {
             self.add_short(Key::new(pretoken, 0, pretoken.len()), count);
         } else {
             self.add_long(pretoken, count);
@@ -101,7 +102,7 @@ impl PretokenCounts {
     /// Counts the pretoken at `text[start..end]`, which is not empty. What follows it may be loaded, but does not matter.
     #[inline]
     pub(super) fn add_range(&mut self, text: &[u8], start: usize, end: usize) {
-        if end - start <= SHORT_BYTES {
+        if end - start <= short::MAX_BYTES {
             self.add_short(Key::new(text, start, end), 1);
         } else {
             self.add_long(&text[start..end], 1);
@@ -111,7 +112,7 @@ impl PretokenCounts {
     /// Counts `count` more of the pretoken at `text[start..end]`, as [`Self::add_range`].
     #[inline]
     pub fn add_range_times(&mut self, text: &[u8], start: usize, end: usize, count: u64) {
-        if end - start <= SHORT_BYTES {
+        if end - start <= short::MAX_BYTES {
             self.add_short(Key::new(text, start, end), count);
         } else {
             self.add_long(&text[start..end], count);
@@ -122,7 +123,7 @@ impl PretokenCounts {
     /// means nothing, but must be used.
     #[inline]
     pub fn touch(&self, text: &[u8], start: usize, end: usize) -> u64 {
-        if end - start > SHORT_BYTES || self.slots.is_empty() {
+        if end - start > short::MAX_BYTES || self.slots.is_empty() {
             return 0;
         }
         #[expect(clippy::cast_possible_truncation, reason = "the shift leaves fewer bits than a usize has")]

@@ -7,8 +7,9 @@
 //! Words that come often must be found by one comparison that nearly always succeeds. So a line keeps in front what it was asked
 //! for last: a new entry goes behind, in place of the one there, and comes to the front when it is asked for again.
 
-use super::{MAX_CACHED_BYTES, TokenId};
+use super::TokenId;
 use crate::prefetch::prefetch;
+use crate::short;
 
 /// Lines of a cache as it grows: 128 KiB, because encoding a sentence should not have to clear megabytes, then 4 and at last
 /// 16 MiB, which are huge pages.
@@ -20,20 +21,9 @@ pub(super) const MAX_IDS: usize = 4;
 /// Fills the unused ids of an entry; the only one whose highest bit is set, as no vocabulary has two thousand million tokens.
 const UNUSED: TokenId = TokenId::MAX;
 
-/// A pretoken of 1 to 15 bytes in one number: the bytes from the low end up, the length in the highest byte.
+/// A short pretoken, as [`short::word`] has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Key(u128);
-
-/// What of 16 bytes belongs to a pretoken, by its length.
-const MASKS: [u128; MAX_CACHED_BYTES + 1] = {
-    let mut masks = [0; MAX_CACHED_BYTES + 1];
-    let mut len = 1;
-    while len <= MAX_CACHED_BYTES {
-        masks[len] = (1 << (8 * len)) - 1;
-        len += 1;
-    }
-    masks
-};
 
 impl Key {
     /// Stands for a pretoken that is too long for a key; no entry has it.
@@ -45,17 +35,10 @@ impl Key {
     /// The key of `text[start..end]`, or [`Key::NONE`].
     #[inline]
     pub(super) fn new(text: &[u8], start: usize, end: usize) -> Self {
-        let len = end - start;
-        debug_assert!(len > 0, "a pretoken has bytes");
-        if len > MAX_CACHED_BYTES {
+        if end - start > short::MAX_BYTES {
             return Self::NONE;
         }
-        let bytes = match text[start..].first_chunk::<16>() {
-            // Loads past the pretoken and masks what is too much: cheaper than copying a length that varies.
-            Some(chunk) => u128::from_le_bytes(*chunk) & MASKS[len],
-            None => last_bytes(text, start, end),
-        };
-        Self(bytes | (len as u128) << 120)
+        Self(short::word(text, start, end))
     }
 
     /// Bits that differ for different pretokens, nearly always: those of the upper half of a product depend on all below.
@@ -65,14 +48,6 @@ impl Key {
         let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);
         ((low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
     }
-}
-
-#[cold]
-#[inline(never)]
-fn last_bytes(text: &[u8], start: usize, end: usize) -> u128 {
-    let mut chunk = [0; 16];
-    chunk[..end - start].copy_from_slice(&text[start..end]);
-    u128::from_le_bytes(chunk)
 }
 
 /// A pretoken and its ids.
@@ -201,16 +176,6 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_same_inside_a_text_and_at_its_end() {
-        let text = b"xx lorem ipsum dolor sit amet";
-        for len in 1..=MAX_CACHED_BYTES {
-            assert_eq!(Key::new(text, 3, 3 + len), key(&text[3..3 + len]));
-        }
-        assert_ne!(key(b"a"), key(b"a\0"));
-        assert_eq!(Key::new(text, 3, 19), Key::NONE);
-    }
-
-    #[test]
     fn what_was_put_in_comes_out_and_long_answers_are_not_kept() {
         let mut cache = Cache::new();
         cache.insert(key(b"ab"), &[1, 2, 3]);
@@ -219,6 +184,7 @@ mod tests {
         assert_eq!(find(&mut cache, b"ab"), Some(vec![1, 2, 3]));
         assert_eq!(find(&mut cache, b"cd"), None);
         assert_eq!(find(&mut cache, b"sixteen less on"), Some(vec![0, 7, 0, 8]));
+        assert_eq!(key(b"sixteen less one"), Key::NONE);
         assert!(cache.front(Key::NONE, Key::NONE.hash()).is_none());
     }
 

@@ -9,13 +9,11 @@ use std::collections::BinaryHeap;
 /// Merges the ids from `first` on, however many they are.
 #[inline]
 pub(crate) fn merge(pairs: &PairTable, long: &mut LongMerge, ids: &mut Vec<TokenId>, first: usize) {
-    let ids_before = &ids[first..];
-    let kept = if ids_before.len() <= MAX_SHORT_BYTES && pairs.len() < MAX_RANKS {
-        let copy = &mut [0; MAX_SHORT_BYTES][..ids_before.len()];
-        copy.copy_from_slice(ids_before);
-        merge_short(pairs, |at| pairs.get(copy[at], copy[at + 1]), &mut ids[first..])
+    let merged = &mut ids[first..];
+    let kept = if merged.len() <= MAX_SHORT_BYTES && pairs.len() < MAX_RANKS {
+        merge_short(pairs, |ids, at| pairs.get(ids[at], ids[at + 1]), merged)
     } else {
-        long.merge(pairs, &mut ids[first..])
+        long.merge(pairs, merged)
     };
     ids.truncate(first + kept);
 }
@@ -31,7 +29,7 @@ pub(super) fn merge_bytes(
 ) {
     let first = ids.len() - pretoken.len();
     let kept = if pretoken.len() <= MAX_SHORT_BYTES && pairs.len() < MAX_RANKS {
-        let of_bytes = |at| byte_pairs[usize::from(pretoken[at]) << 8 | usize::from(pretoken[at + 1])];
+        let of_bytes = |_: &[TokenId], at| byte_pairs[usize::from(pretoken[at]) << 8 | usize::from(pretoken[at + 1])];
         merge_short(pairs, of_bytes, &mut ids[first..])
     } else {
         long.merge(pairs, &mut ids[first..])
@@ -42,10 +40,11 @@ pub(super) fn merge_bytes(
 /// Merges at most [`MAX_SHORT_BYTES`] ids in place and gives how many are left, at the front. `merges` gives the merge of the id at a
 /// place and the next, before any merge.
 #[inline]
-fn merge_short(pairs: &PairTable, merges: impl Fn(usize) -> RankedId, ids: &mut [TokenId]) -> usize {
+fn merge_short(pairs: &PairTable, merges: impl Fn(&[TokenId], usize) -> RankedId, ids: &mut [TokenId]) -> usize {
     match ids.len() {
         len @ (0 | 1) => len,
-        2..=16 => Short::<16>::new(ids, merges).merge(pairs, ids),
+        2..=8 => Short::<8>::new(ids, merges).merge(pairs, ids),
+        9..=16 => Short::<16>::new(ids, merges).merge(pairs, ids),
         17..=32 => Short::<32>::new(ids, merges).merge(pairs, ids),
         _ => Short::<MAX_SHORT_BYTES>::new(ids, merges).merge(pairs, ids),
     }
@@ -77,13 +76,13 @@ const MAX_RANKS: usize = (NOT_RANKED >> PLACE_BITS) as usize;
 impl<const LANES: usize> Short<LANES> {
     /// `merges` gives the merge of the id at a place and the next.
     #[inline]
-    fn new(ids: &[TokenId], merges: impl Fn(usize) -> RankedId) -> Self {
+    fn new(ids: &[TokenId], merges: impl Fn(&[TokenId], usize) -> RankedId) -> Self {
         let len = ids.len();
         let mut short =
             Self { ids: [0; LANES], ranked: [u32::MAX; LANES], produced: [0; LANES], left: u64::MAX >> (64 - len) };
         short.ids[..len].copy_from_slice(ids);
         for at in 0..len - 1 {
-            short.set(at, merges(at));
+            short.set(at, merges(ids, at));
         }
         short
     }

@@ -9,6 +9,7 @@
 
 pub mod batch;
 mod cache;
+mod chars;
 mod coverage;
 mod giant;
 mod merge;
@@ -25,13 +26,11 @@ pub(crate) use queue::Queue;
 use crate::progress::Stop;
 use crate::token::TokenId;
 use cache::{Cache, Key};
+use chars::Characters;
 pub use coverage::Coverage;
 pub(crate) use giant::{Broken, Giant};
 use giant::{Lengths, WindowSpace, Windows};
 use hashbrown::HashMap;
-
-/// Bytes that a pretoken may have to be looked up in the cache.
-const MAX_CACHED_BYTES: usize = 15;
 
 /// Bytes up to which the quadratic array merge beats the heap (benches: even at about 90 bytes of English letters).
 const MAX_SHORT_BYTES: usize = 64;
@@ -49,6 +48,7 @@ pub struct Encoder {
     /// The merge of any two bytes, the first of them times 256: what a short pretoken asks first, without a search.
     byte_pairs: Box<[RankedId]>,
     pairs: PairTable,
+    characters: Characters,
     whole_pieces: Option<WholePieces>,
     lengths: Lengths,
 }
@@ -123,11 +123,17 @@ impl Encoder {
         }
         let merges: Vec<_> = merges.collect();
         let lengths = Lengths::new(&byte_ids, &merges);
-        let pairs = PairTable::new(merges.into_iter());
+        let pairs = PairTable::new(merges.iter().copied());
         let of_bytes = |left: usize| (0..256).map(move |right| (left, right));
-        let byte_pairs =
+        let byte_pairs: Box<[RankedId]> =
             (0..256).flat_map(of_bytes).map(|(left, right)| pairs.get(byte_ids[left], byte_ids[right])).collect();
-        Self { byte_ids, byte_pairs, pairs, whole_pieces, lengths }
+        let mut long = LongMerge::default();
+        let characters = Characters::new(&byte_ids, &merges, &lengths, |char| {
+            let mut ids = char.iter().map(|&byte| byte_ids[usize::from(byte)]).collect();
+            merge_bytes(&pairs, &byte_pairs, &mut long, char, &mut ids);
+            ids
+        });
+        Self { byte_ids, byte_pairs, pairs, characters, whole_pieces, lengths }
     }
 
     /// Appends the ids of a pretoken that the cache lacks, and keeps them there if it has a key.
@@ -157,6 +163,9 @@ impl Encoder {
     /// Appends what the merges make of a pretoken.
     fn encode_at_once(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
         let first = ids.len();
+        if !pretoken.is_ascii() && self.characters.append(pretoken, ids) {
+            return merge(&self.pairs, &mut scratch.long, ids, first);
+        }
         for &byte in pretoken {
             match self.byte_ids[usize::from(byte)] {
                 NO_TOKEN => scratch.missing_byte = scratch.missing_byte.or(Some(byte)),
@@ -177,13 +186,13 @@ mod tests {
     use crate::pretokenize::Ends;
 
     /// Ids 0-255 are the bytes; the merges make 256, 257, ...
-    fn encoder(merges: &[(u32, u32)]) -> Encoder {
+    pub(super) fn encoder(merges: &[(u32, u32)]) -> Encoder {
         let merges: Vec<_> = (256..).zip(merges).map(|(new, &(left, right))| (left, right, new)).collect();
         Encoder::new((0..=255).map(|byte| (byte, TokenId::from(byte))), merges.into_iter(), None)
     }
 
     /// The definition: while some adjacent pair has a merge, apply the one of lowest rank, the leftmost of these first.
-    fn encode_naively(merges: &[(u32, u32)], pretoken: &[u8]) -> Vec<u32> {
+    pub(super) fn encode_naively(merges: &[(u32, u32)], pretoken: &[u8]) -> Vec<u32> {
         let mut ids: Vec<u32> = pretoken.iter().map(|&byte| u32::from(byte)).collect();
         loop {
             let best = ids
@@ -196,7 +205,7 @@ mod tests {
         }
     }
 
-    fn encode(encoder: &Encoder, scratch: &mut Scratch, pretoken: &[u8]) -> Vec<u32> {
+    pub(super) fn encode(encoder: &Encoder, scratch: &mut Scratch, pretoken: &[u8]) -> Vec<u32> {
         let (mut ids, stop) = (Vec::new(), Stop::default());
         let mut queue = Queue::new(encoder, pretoken, scratch, &mut ids, &stop);
         queue.end(pretoken.len());

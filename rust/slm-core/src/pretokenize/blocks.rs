@@ -5,6 +5,7 @@
 
 use super::classes::{Class, Classes, length_of_lead};
 use crate::prefetch::prefetch;
+use std::ops::RangeInclusive;
 
 /// The classes of up to 64 bytes; bit `i` speaks of byte `i`. Every byte of a character has the character's class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub(super) struct Block {
     /// First bytes of whitespace characters beyond ASCII.
     pub wide_space_starts: u64,
 }
+
+/// First bytes that only letters have: those of U+5000 to U+9FFF, the greater part of the Han characters.
+const HAN_LEADS: RangeInclusive<u8> = 0xE5..=0xE9;
 
 /// How far ahead of the block at hand the text is asked for: the processor does so too, but too late.
 const PREFETCHED_BYTES: usize = 1024;
@@ -51,26 +55,31 @@ impl<'a> BlockReader<'a> {
         let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
         self.at += 64;
         prefetch(rest.as_ptr().wrapping_add(PREFETCHED_BYTES));
-        let (mut block, length) = if let Some(bytes) = rest.first_chunk::<64>() {
-            (classify_ascii(bytes, self.has_avx512), 64)
+        let mut padded = [0; 64];
+        let (bytes, length) = if let Some(bytes) = rest.first_chunk::<64>() {
+            (bytes, 64)
         } else {
-            let mut padded = [0; 64];
             padded[..rest.len()].copy_from_slice(rest);
-            (classify_ascii(&padded, self.has_avx512), rest.len())
+            (&padded, rest.len())
         };
+        let mut block = classify_ascii(bytes, self.has_avx512);
         if block.wide != 0 {
-            self.classify_wide(&mut block, start, length);
+            self.classify_wide(&mut block, bytes, start, length);
         }
         Some((block, start, length))
     }
 
     /// Fills in the characters beyond ASCII. A character that crosses the end of the block is finished in the next one.
-    fn classify_wide(&mut self, block: &mut Block, start: usize, length: usize) {
+    fn classify_wide(&mut self, block: &mut Block, bytes: &[u8; 64], start: usize, length: usize) {
         let (carried, class) = self.carried;
-        self.carried = (0, Class::Other);
         let of_carried = (1_u64 << carried) - 1;
         set(block, class, of_carried);
-        let mut left = block.wide & !of_carried;
+        // Most of what is written in Han characters is letters with these first bytes, all of three bytes.
+        let han_starts = han_starts(bytes);
+        let of_han = han_starts | han_starts << 1 | han_starts << 2;
+        block.letter |= of_han;
+        self.carried = ((han_starts >> 62) as usize, Class::Letter);
+        let mut left = block.wide & !of_carried & !of_han;
         while left != 0 {
             let at = left.trailing_zeros() as usize;
             let (class, bytes) = self.classes.beyond_ascii(self.text, start + at);
@@ -125,6 +134,37 @@ fn classify_ascii(bytes: &[u8; 64], has_avx512: bool) -> Block {
 #[inline]
 fn classify_ascii(bytes: &[u8; 64], _: bool) -> Block {
     classify_ascii_portably(bytes)
+}
+
+/// Which bytes start a character that is surely a letter.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn han_starts(bytes: &[u8; 64]) -> u64 {
+    use std::arch::x86_64::{_mm_cmplt_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8, _mm_sub_epi8};
+    bytes.as_chunks::<16>().0.iter().enumerate().fold(0, |starts, (idx, part)| {
+        // SAFETY: SSE2 belongs to every x86-64, and `part` is 16 readable bytes.
+        let are_leads = unsafe {
+            let v = _mm_loadu_si128(part.as_ptr().cast());
+            // The first of the range becomes the least of all signed numbers, so one comparison does.
+            let from_least = _mm_sub_epi8(v, _mm_set1_epi8(signed(HAN_LEADS.start() ^ 0x80)));
+            let behind = HAN_LEADS.end() - HAN_LEADS.start() + 1;
+            _mm_movemask_epi8(_mm_cmplt_epi8(from_least, _mm_set1_epi8(signed(behind ^ 0x80))))
+        };
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "the lower 16 bits are the mask")]
+        let bits = u64::from(are_leads as u16);
+        starts | bits << (16 * idx)
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn han_starts(bytes: &[u8; 64]) -> u64 {
+    han_starts_portably(bytes)
+}
+
+/// As above, for machines without such vectors.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn han_starts_portably(bytes: &[u8; 64]) -> u64 {
+    bytes.iter().enumerate().fold(0, |starts, (idx, byte)| starts | u64::from(HAN_LEADS.contains(byte)) << idx)
 }
 
 /// Whether the processor classifies 64 bytes at once.
@@ -225,6 +265,23 @@ mod tests {
             block[32..].copy_from_slice(&rest);
             for has_avx512 in [false, has_avx512()] {
                 prop_assert_eq!(classify_ascii(&block, has_avx512), classify_ascii_portably(&block));
+            }
+            prop_assert_eq!(han_starts(&block), han_starts_portably(&block));
+        }
+
+        #[test]
+        fn characters_beyond_ascii_are_classified_across_blocks(text in "[a中国丿鿿一、é🙂 　９]{1,90}") {
+            let mut reader = BlockReader::new(text.as_bytes());
+            let classes = Classes::new();
+            let expected: Vec<Class> = text.char_indices().flat_map(|(at, char)| {
+                std::iter::repeat_n(classes.at(text.as_bytes(), at).0, char.len_utf8())
+            }).collect();
+            while let Some((block, start, length)) = reader.next() {
+                for (idx, class) in expected[start..start + length].iter().enumerate() {
+                    let found = [(block.letter, Class::Letter), (block.number, Class::Number), (block.space, Class::Space)];
+                    let found = found.iter().find(|(mask, _)| mask >> idx & 1 == 1).map_or(Class::Other, |found| found.1);
+                    prop_assert_eq!(found, *class);
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ mod grammar;
 mod strings;
 #[cfg(test)]
 mod tests;
+mod unescape;
 
 use crate::corpus::documents::Sink;
 use crate::corpus::summary::SkipReason;

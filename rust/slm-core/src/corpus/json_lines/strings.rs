@@ -1,5 +1,6 @@
 //! Strings of JSON lines: runs of text, escapes, and halves of characters that may come alone.
 
+use super::unescape::{WIDTH, is_special, plain_length_of_chunk, unescape};
 use super::{Lines, Role, State};
 use crate::corpus::documents::Sink;
 use crate::corpus::summary::SkipReason;
@@ -13,6 +14,14 @@ impl<S: Sink> Lines<'_, S> {
         let mut read = 0;
         loop {
             self.column = column + read as u64;
+            if role == Role::Document && self.is_field && self.high_surrogate.is_none() {
+                read += unescape(&rest[read..], &mut self.text, PIECE_BYTES);
+                self.column = column + read as u64;
+                if self.text.len() >= PIECE_BYTES {
+                    self.pass_on()?;
+                    continue;
+                }
+            }
             let run = &rest[read..][..plain_length(&bytes[read..])];
             if !run.is_empty() {
                 self.end_high_surrogate(role)?;
@@ -200,21 +209,11 @@ fn short_escape(byte: u8) -> Option<&'static str> {
     })
 }
 
-/// How many bytes there are before a quote, a `\` or a control character, eight at a time.
+/// How many bytes there are before a quote, a `\` or a control character.
 fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // Sets the highest bit of bytes that are zero; of others perhaps too, but only above one that is zero.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (idx, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let controls = word.wrapping_sub(ONES * u64::from(b' ')) & !word & HIGH;
-        let special = controls | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if special != 0 {
-            return idx * 8 + special.trailing_zeros() as usize / 8;
-        }
+    let (chunks, rest) = bytes.as_chunks();
+    match chunks.iter().map(plain_length_of_chunk).enumerate().find(|&(_, length)| length < WIDTH) {
+        Some((idx, length)) => idx * WIDTH + length,
+        None => bytes.len() - rest.len() + rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len()),
     }
-    let is_special = |&byte: &u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    words.len() * 8 + rest.iter().position(is_special).unwrap_or(rest.len())
 }
