@@ -175,12 +175,22 @@ impl Encoder {
     fn merge_known(&self, bytes: &[u8], long: &mut LongMerge, ids: &mut Vec<TokenId>) {
         let first = ids.len();
         ids.extend(bytes.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
-        while self.merge_lowest(ids, first) {}
+        if is_periodic(bytes) {
+            loop {
+                let before = ids.len() - first;
+                if !self.merge_lowest(ids, first) {
+                    return;
+                }
+                if ids.len() - first > before / 5 * 4 {
+                    break;
+                }
+            }
+        }
         merge(&self.pairs, long, ids, first);
     }
 
-    /// Applies the merge of lowest rank everywhere among the ids from `first` on; whether a fifth of them went by it, as in runs of
-    /// one letter, which need few such passes, each over much less.
+    /// Applies the merge of lowest rank everywhere among the ids from `first` on; whether there was one. A run of letters needs few
+    /// such passes, each over much less.
     ///
     /// No merge comes before that of its sides, so what this one produces merges with nothing earlier.
     fn merge_lowest(&self, ids: &mut Vec<TokenId>, first: usize) -> bool {
@@ -197,8 +207,13 @@ impl Encoder {
             kept += 1;
         }
         ids.truncate(first + kept);
-        kept <= len / 5 * 4
+        true
     }
+}
+
+/// Whether the bytes repeat the first of them, or the first two, three or four.
+fn is_periodic(bytes: &[u8]) -> bool {
+    (1..=4).any(|period| bytes.len() > period && bytes[period..] == bytes[..bytes.len() - period])
 }
 
 /// The tokens of the beginning of a text, in a longer list of ids.
