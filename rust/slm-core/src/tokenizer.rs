@@ -187,7 +187,8 @@ impl Tokenizer {
         check_missing(scratch)
     }
 
-    /// Appends the ids of a document, or of a part of one that [`Pretokenizer::safe_cut`] made; special tokens are text.
+    /// Appends the ids of a document, or of a part of one whose ends [`Pretokenizer::safe_cut`] or the
+    /// splitter of open text allows; special tokens are text.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
@@ -202,7 +203,8 @@ impl Tokenizer {
         check_missing(scratch)
     }
 
-    /// The ids of any bytes. What is valid UTF-8 is encoded as text, each run that is not becomes a pretoken of its own.
+    /// The ids of any bytes. What is valid UTF-8 is encoded as text, what is not as pretokens of one to three bytes, each as
+    /// long as it could begin a character.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].

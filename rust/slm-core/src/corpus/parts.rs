@@ -1,7 +1,7 @@
 //! A document that is hard to cut: where there is no safe place in a full batch, and where one pretoken is longer than a batch.
 
-use super::batch::{BATCH_BYTES, Batcher, pretoken_too_long};
-use crate::error::Result;
+use super::batch::{BATCH_BYTES, Batcher};
+use crate::error::{Error, Result};
 use crate::pretokenize::{Known, OpenPretoken, OpenSplitter, Pretokenizer};
 
 /// Bytes that the first part of a pretoken has at least. So one that comes in parts is longer than any token that a reader of parts has.
@@ -97,7 +97,17 @@ impl Batcher<'_> {
                 Ok(())
             }
             Known::Ends(_) => Ok(()),
-            Known::GoesOn(_) | Known::Nothing => Err(pretoken_too_long(text, self.max_stretch_bytes)),
+            Known::GoesOn(_) | Known::Nothing => Err(undecided_end(text)),
         }
     }
+}
+
+/// A mark composes with the last character of a pretoken whose parts are gone.
+fn undecided_end(text: &str) -> Error {
+    let begin: String = text.chars().take(40).collect();
+    Error::Config(format!(
+        "a stretch of text that the pattern does not split is too long to be composed to its end; its last {} bytes begin with \
+         {begin:?}\n\nhint: break up such text beforehand, or compose it",
+        text.len()
+    ))
 }

@@ -245,7 +245,8 @@ fn split_char(text: &[u8]) -> Option<(usize, &[u8])> {
         [byte @ ..0x80, ref rest @ ..] => Some((usize::from(byte), rest)),
         [lead @ 0xE0..0xF0, second, third, ref rest @ ..] => {
             let code = usize::from(lead & 0xF) << 12 | low(second)? << 6 | low(third)?;
-            (code >= 0x800).then_some((code, rest))
+            // Neither an overlong form nor half of a character in UTF-16.
+            matches!(code, 0x800..0xD800 | 0xE000..).then_some((code, rest))
         }
         [lead @ 0xC2..0xE0, second, ref rest @ ..] => Some((usize::from(lead & 0x1F) << 6 | low(second)?, rest)),
         _ => None,
@@ -294,7 +295,7 @@ mod tests {
     #[test]
     fn text_with_what_is_no_character_or_takes_four_bytes_does_not() {
         let encoder = encoder(&merges_of(&["\u{4e2d}"]));
-        for bytes in [&b"\xE4\xB8"[..], b"a\xAD", b"\xE0\x81\xA1", "\u{4e2d}\u{1f642}".as_bytes()] {
+        for bytes in [&b"\xE4\xB8"[..], b"a\xAD", b"\xE0\x81\xA1", b"\xED\xA0\x80", "\u{4e2d}\u{1f642}".as_bytes()] {
             let mut ids = vec![7];
             assert!(!append(&encoder, bytes, &mut ids), "{bytes:?}");
             assert_eq!(ids, [7]);

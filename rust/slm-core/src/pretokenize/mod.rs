@@ -184,7 +184,7 @@ impl Pretokenizer {
     /// What is to be split in place of `text`, written to `buffer`; `None` if that is `text` itself.
     ///
     /// `begins` says whether the document, or the stretch between special tokens, starts here. A text that is handed over in
-    /// parts must have been cut by [`Pretokenizer::safe_cut`].
+    /// parts must have been cut where [`Pretokenizer::safe_cut`] or the splitter of open text says so.
     #[inline]
     pub fn prepare<'a>(&self, text: &str, begins: bool, buffer: &'a mut String) -> Option<&'a str> {
         match self.normalization {
