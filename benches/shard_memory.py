@@ -4,7 +4,8 @@ Each case is the command itself in a process of its own, to which the system ref
 a thread. The interpreter's own memory counts; the address space that libraries reserve at their start and never touch
 does not. The cases: one text file of `--document-gb` as one document, a JSON line whose field is as long, a zstd file
 that unpacks to `--zst-gb`, lines with duplicates left out, and documents that are hard to cut: one letter and blanks,
-each a single pretoken, and a line of base64, a seventh as long:
+each a single pretoken, a line of base64, a seventh as long, and blanks between two line ends, which with a tokenizer of
+the pattern `cl100k` are decided by the second:
 
     python -m benches.shard_memory --text books-en.txt --tokenizer tok/ --limit 256
 """
@@ -44,7 +45,9 @@ if code:
 
 _TRAIN = """
 import slm
-slm.train_tokenizer(args["text"], vocab_size=args["vocab_size"], documents="line", out=args["out"])
+slm.train_tokenizer(
+    args["text"], vocab_size=args["vocab_size"], documents="line", pattern=args["pattern"], out=args["out"]
+)
 print(json.dumps({}))
 """
 
@@ -124,14 +127,21 @@ class Bench:
             "blanks": lambda: self.corpus_of(
                 "corpus.txt", lambda path: _write(path, _repeated(b" " * 1_000_000, document_bytes))
             ),
+            "blanks within line ends": lambda: self.corpus_of(
+                "corpus.txt", lambda path: _write(path, _blank_line(document_bytes))
+            ),
             "base64": lambda: self.corpus_of("corpus.txt", lambda path: _write(path, _base64(document_bytes // 7))),
         }
         if shutil.which("zstd") is None:
             cases.pop("zst of one document")
             self.report.add("zst of one document", "slm", "left out", "", 1, options.threads, note="no program `zstd`")
+        settings = {
+            "duplicates": {"deduplicate": True},
+            "blanks within line ends": {"tokenizer": str(options.line_tokenizer)},
+        }
         for name, corpus in cases.items():
             if not options.cases or name in options.cases.split(","):
-                self.case(name, corpus(), **({"deduplicate": True} if name == "duplicates" else {}))
+                self.case(name, corpus(), **settings.get(name, {}))
         title = f"{options.limit} MiB and 32 MiB for each of {options.threads} threads"
         print_table(["case", "MB of text", "MB/s", "peak MiB"], self.lines, title=title)
 
@@ -140,6 +150,12 @@ def _repeated(text: bytes, num_bytes: int) -> Iterator[bytes]:
     while num_bytes > 0:
         yield text[:num_bytes]
         num_bytes -= len(text)
+
+
+def _blank_line(num_bytes: int) -> Iterator[bytes]:
+    yield b"\n"
+    yield from _repeated(b" " * 1_000_000, num_bytes - 2)
+    yield b"\n"
 
 
 def _base64(num_bytes: int) -> Iterator[bytes]:
@@ -183,6 +199,12 @@ def _compress(path: Path, pieces: Iterator[bytes]) -> None:
     assert process.returncode == 0
 
 
+def _trained(options: argparse.Namespace, scratch: Path, pattern: str, vocab_size: int) -> Path:
+    arguments = {"text": str(options.text), "vocab_size": vocab_size, "pattern": pattern}
+    measure(_TRAIN, arguments | {"out": str(scratch / pattern)}, threads=options.threads)
+    return scratch / pattern
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure; exit with 1 where the limit did not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -204,10 +226,9 @@ def main(argv: list[str] | None = None) -> None:
         if options.text is None:
             options.text = synthetic_text(scratch / "synthetic.txt", 1 if options.smoke else 20)
         if options.tokenizer is None:
-            options.tokenizer = scratch / "tokenizer"
-            arguments = {"text": str(options.text), "vocab_size": 2_000 if options.smoke else 32_768}
-            measure(_TRAIN, arguments | {"out": str(options.tokenizer)}, threads=options.threads)
+            options.tokenizer = _trained(options, scratch, "gpt2", 2_000 if options.smoke else 32_768)
         options.tokenizer = options.tokenizer.absolute()
+        options.line_tokenizer = _trained(options, scratch, "cl100k", 2_000)
         bench = Bench(options, scratch)
         bench.run()
     if bench.num_failed:

@@ -135,10 +135,36 @@ def test_a_build_that_is_killed_within_giants_goes_on_to_the_same_bytes(tokenize
     assert files("killed") == files("whole")
 
 
-def test_what_a_line_end_far_behind_decides_is_refused(tmp_path: Path) -> None:
-    text = "\n" + " " * 8_000_000
+@pytest.mark.parametrize("pattern", ["cl100k", "o200k", "qwen2"])
+def test_what_a_line_end_far_behind_decides_is_as_in_the_whole(pattern: str, tmp_path: Path) -> None:
+    tokenizer = trained(pattern, normalization="nfc") if pattern == "qwen2" else trained(pattern)
+    blanks, capitals = " " * 3_000_000, "A" * 3_000_000
+    texts = [
+        f"a\n{blanks}",
+        f"\n{blanks}\n{blanks}the",
+        f"\n\t{blanks}=\n \n{blanks}\n",
+        f"語{capitals}",
+        f"語{capitals}a {blanks}",
+        "a" * 2_000_000 + "\u0316 aaa" + blanks,
+    ]
+    manifests = [
+        build_shards(
+            iter(texts), tokenizer, tmp_path / str(threads), deduplicate=True, memory_limit="64MiB", num_threads=threads
+        )
+        for threads in (1, 3)
+    ]
+    assert manifests[0] == manifests[1]
+    for text, ids in zip(texts, ids_of(tmp_path / "1"), strict=True):
+        assert ids == tokenizer.encode(text).tolist(), text[:10]
+    # A finished directory is compared, which holds such text too.
+    assert build_shards(iter(texts), tokenizer, tmp_path / "1", deduplicate=True, memory_limit="64MiB") == manifests[0]
+
+
+def test_what_a_regex_looks_at_again_and_again_is_refused(tmp_path: Path) -> None:
+    tokenizer = trained(r"a+b|a|[^a]")
+    text = "a" * 2_000_000
     with pytest.raises(ConfigError, match="does not split") as refused:
-        build_shards(iter([text]), trained("cl100k"), tmp_path / "refused", memory_limit="64MiB", num_threads=1)
+        build_shards(iter([text]), tokenizer, tmp_path / "refused", memory_limit="64MiB", num_threads=1)
     assert "raise `memory_limit`" in str(refused.value)
-    build_shards(iter([text]), trained("gpt2"), tmp_path / "shards", memory_limit="64MiB", num_threads=1)
-    assert next(ids_of(tmp_path / "shards")) == trained("gpt2").encode(text).tolist()
+    build_shards(iter([text]), tokenizer, tmp_path / "shards", memory_limit="512MiB", num_threads=1)
+    assert next(ids_of(tmp_path / "shards")) == tokenizer.encode(text).tolist()

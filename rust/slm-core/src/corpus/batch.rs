@@ -2,6 +2,7 @@
 
 use crate::corpus::documents::Sink;
 use crate::corpus::fingerprint::TextHasher;
+use crate::corpus::held::Holding;
 use crate::corpus::parts::HardCuts;
 use crate::corpus::summary::{MAX_COMPLAINTS, ReadSummary, SkipReason};
 use crate::corpus::{CorpusFile, PIECE_BYTES};
@@ -11,6 +12,7 @@ use crate::progress::Stop;
 use crate::special_tokens::{Part, SpecialTokenReader};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 
 /// A batch is handed on once it has this much text.
@@ -92,6 +94,8 @@ pub struct Reading<'a> {
     pub max_stretch_bytes: usize,
     /// Whether pretokens may come in parts, each of which is a span of its own.
     pub parts_of_pretokens: bool,
+    /// Where a longer stretch may be put until it is known where its first pretoken ends, where pretokens may come in parts.
+    pub hold_directory: Option<&'a Path>,
     /// Where to go on; `None` from the beginning.
     pub from: Option<&'a Anchor>,
     /// There is an anchor before every file of so many bytes, and after so many bytes of shorter ones.
@@ -106,6 +110,7 @@ impl Default for Reading<'_> {
         Self {
             max_stretch_bytes: usize::MAX,
             parts_of_pretokens: false,
+            hold_directory: None,
             from: None,
             anchor_bytes: u64::MAX,
             max_decoder_bytes: u64::MAX,
@@ -113,13 +118,12 @@ impl Default for Reading<'_> {
     }
 }
 
-/// A stretch of text that the pattern does not split, and that is longer than the memory limit allows.
-pub(crate) fn pretoken_too_long(text: &str, max_bytes: usize) -> Error {
+/// A stretch of text that the pattern does not split, and that is longer than the memory limit allows; `text` is its beginning.
+pub(crate) fn pretoken_too_long(text: &str, num_bytes: u64, max_bytes: usize) -> Error {
     let begin: String = text.chars().take(40).collect();
     Error::Config(format!(
-        "a stretch of text that the pattern does not split has {} bytes or more, `memory_limit` allows {max_bytes}; it begins with \
-         {begin:?}\n\nhint: raise `memory_limit`, or break up such text beforehand",
-        text.len()
+        "a stretch of text that the pattern does not split has {num_bytes} bytes or more, `memory_limit` allows {max_bytes}; it begins \
+         with {begin:?}\n\nhint: raise `memory_limit`, or break up such text beforehand"
     ))
 }
 
@@ -145,9 +149,10 @@ pub(super) struct Batcher<'a> {
     /// Why the open document, of which nothing was pushed, is to be left out.
     left_out: Option<SkipReason>,
     /// The length of `batch.text` from which on it is handed on, or a cut is searched.
-    full_at: usize,
+    pub(super) full_at: usize,
     pub(super) max_stretch_bytes: usize,
     pub(super) hard_cuts: HardCuts,
+    pub(super) holding: Holding,
     pub(super) max_decoder_bytes: u64,
     /// The source of what is pushed.
     pub(super) source: u32,
@@ -181,6 +186,7 @@ impl<'a> Batcher<'a> {
             full_at: BATCH_BYTES,
             max_stretch_bytes: reading.max_stretch_bytes,
             hard_cuts: HardCuts::new(reading.parts_of_pretokens),
+            holding: Holding::new(reading.hold_directory),
             max_decoder_bytes: reading.max_decoder_bytes,
             source: 0,
             bytes_read: Rc::new(Cell::new(anchor.bytes_read)),
@@ -234,7 +240,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// Adds text to the open document.
-    fn append(&mut self, text: &str) -> Result<()> {
+    pub(super) fn append(&mut self, text: &str) -> Result<()> {
         if std::mem::take(&mut self.is_cut) {
             self.end_pretoken()?;
             let end = self.batch.text.len();
@@ -244,10 +250,13 @@ impl<'a> Batcher<'a> {
             self.follows_special_token = true;
         }
         self.batch.text.push_str(text);
-        if self.batch.text.len() >= self.full_at {
-            self.hand_on_open()?;
+        if self.batch.text.len() < self.full_at {
+            Ok(())
+        } else if self.holding.is_open() {
+            self.hold_more(false)
+        } else {
+            self.hand_on_open()
         }
-        Ok(())
     }
 
     /// Adds what is between special tokens to the open document, which is cut at each of them once more text follows.
@@ -275,7 +284,7 @@ impl<'a> Batcher<'a> {
         } else if self.hand_on_hard()? {
             Ok(())
         } else if self.batch.text.len() > self.max_stretch_bytes {
-            Err(pretoken_too_long(&self.batch.text, self.max_stretch_bytes))
+            self.hold()
         } else {
             // One long pretoken, so far: look again at twice the length, so that the searches add up to the length only.
             self.full_at = (2 * self.batch.text.len()).min(self.max_stretch_bytes.saturating_add(1));
@@ -288,7 +297,7 @@ impl<'a> Batcher<'a> {
         self.stop.check()?;
         let mut text = String::with_capacity(BATCH_BYTES + PIECE_BYTES);
         text.push_str(&self.batch.text[end..]);
-        let document_offset = self.document_bytes.saturating_sub(text.len() as u64);
+        let document_offset = self.document_bytes.saturating_sub(self.holding.bytes_left + text.len() as u64);
         let mut batch = std::mem::replace(&mut self.batch, Batch { text, document_offset, ..Batch::default() });
         batch.text.truncate(end);
         let bytes_read = self.bytes_read.get();

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: this file (what to read), [`files`] (paths to files), [`decompress`] (files to bytes), [`pipe`]
 //! (bytes from elsewhere), [`utf8`] (bytes to text), [`documents`], [`json_lines`] and [`parquet`] (files to documents),
-//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] with [`parts`] (documents to batches), [`read`] (all of
+//! [`memory`] (documents from a caller), [`skip`] (documents to leave out), [`batch`] with [`parts`] and [`held`] (documents to batches), [`read`] (all of
 //! that for any source), [`fingerprint`] (the text's identity), [`summary`] (what was read), [`position`] and [`sources`] (going on
 //! where work was broken off).
 
@@ -11,6 +11,7 @@ mod decompress;
 mod documents;
 mod files;
 mod fingerprint;
+mod held;
 mod json_lines;
 mod memory;
 mod parquet;

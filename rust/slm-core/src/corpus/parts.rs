@@ -14,6 +14,8 @@ pub(super) struct HardCuts {
     splitter: Option<OpenSplitter>,
     /// The pretoken that the open document is within, of which parts were handed on.
     pretoken: Option<OpenPretoken>,
+    /// Whether it ends with the text that there is.
+    ends_with_text: bool,
 }
 
 impl HardCuts {
@@ -30,12 +32,22 @@ impl HardCuts {
         self.pretoken.is_some()
     }
 
-    /// What was handed on ends the pretoken.
-    pub(super) fn leave_pretoken(&mut self) {
-        self.pretoken = None;
+    /// The pretoken that what comes next goes on with.
+    pub(super) fn pretoken(&self) -> Option<OpenPretoken> {
+        self.pretoken
     }
 
-    fn splitter(&mut self, pretokenizer: &Pretokenizer) -> Result<&OpenSplitter> {
+    /// What was handed on ends the pretoken.
+    pub(super) fn leave_pretoken(&mut self) {
+        (self.pretoken, self.ends_with_text) = (None, false);
+    }
+
+    /// What there is of the open document ends it, with or without a pretoken in parts.
+    pub(super) fn end_with_text(&mut self) {
+        self.ends_with_text = true;
+    }
+
+    pub(super) fn splitter(&mut self, pretokenizer: &Pretokenizer) -> Result<&OpenSplitter> {
         let splitter = match self.splitter.take() {
             Some(splitter) => splitter,
             None => OpenSplitter::new(pretokenizer)?,
@@ -80,7 +92,7 @@ impl Batcher<'_> {
         }
     }
 
-    fn hand_on_part(&mut self, cut: usize, pretoken: OpenPretoken) -> Result<bool> {
+    pub(super) fn hand_on_part(&mut self, cut: usize, pretoken: OpenPretoken) -> Result<bool> {
         self.push_span(cut, false, true);
         self.hard_cuts.pretoken = Some(pretoken);
         self.hand_on(cut)?;
@@ -89,6 +101,10 @@ impl Batcher<'_> {
 
     /// Ends the pretoken that the open document is within, if it is: its text ends here. What is not the last part of it follows.
     pub(super) fn end_pretoken(&mut self) -> Result<()> {
+        self.hold_more(true)?;
+        if self.hard_cuts.ends_with_text {
+            return Ok(());
+        }
         let Some(mut pretoken) = self.hard_cuts.pretoken else { return Ok(()) };
         let text = &self.batch.text;
         match self.hard_cuts.splitter(self.pretokenizer)?.look(&mut pretoken, text, false, true) {

@@ -250,7 +250,7 @@ impl<'a> Worker<'a> {
     #[cold]
     fn make_room(&self, counts: &mut PretokenCounts, last: &str) -> Result<()> {
         if last.len() > self.max_pretoken_bytes {
-            return Err(pretoken_too_long(last, self.max_pretoken_bytes));
+            return Err(pretoken_too_long(last, last.len() as u64, self.max_pretoken_bytes));
         }
         self.runs.map_or(Ok(()), |runs| runs.spill(counts, true, self.stop))
     }

@@ -25,7 +25,7 @@ mod settings;
 mod twins;
 
 use crate::error::Result;
-pub(crate) use open::{Known, OpenPretoken, OpenSplitter};
+pub(crate) use open::{FoundEnd, Known, OpenPretoken, OpenSplitter};
 use pattern::Named;
 pub use pattern::Pattern;
 use regex::RegexRule;

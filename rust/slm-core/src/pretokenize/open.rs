@@ -15,6 +15,9 @@ use super::{Normalization, Pretokenizer, Rule};
 use crate::error::Result;
 use std::sync::Arc;
 
+/// Bytes of a letter with its marks, beyond which no place is looked for among them.
+const MAX_COMPOSED_BYTES: usize = 64;
+
 /// Finds cuts in text that begins where a pretoken does.
 #[derive(Debug)]
 pub(crate) struct OpenSplitter {
@@ -35,6 +38,28 @@ pub(crate) enum Known {
     GoesOn(usize),
     /// That the text has to be longer, or that there is no place at its end, once composed, for a cut.
     Nothing,
+}
+
+/// The end of the longest match that there is so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FoundEnd {
+    /// The one that was found before, if any.
+    Before,
+    /// Here.
+    At(usize),
+    /// Within what cannot be cut, once composed.
+    Uncut,
+}
+
+/// What a look at more of a pretoken has shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    /// Bytes that were looked at; the rest is to come again, before what follows it.
+    pub bytes: usize,
+    /// Where the pretoken ends as far as it is known.
+    pub end: FoundEnd,
+    /// Whether nothing can change that which follows.
+    pub is_decided: bool,
 }
 
 impl OpenSplitter {
@@ -81,15 +106,12 @@ impl OpenSplitter {
         let is_decided = attempt.is_decided(&self.rule, prepared.as_bytes(), is_whole);
         let mut places = self.places(text, prepared);
         if is_decided {
-            let place = places.last_until(attempt.end);
-            return if place.prepared == attempt.end && place.raw > 0 {
-                Known::Ends(place.raw)
-            } else {
-                Known::Nothing
-            };
+            let end = attempt.end.unwrap_or(0);
+            let place = places.last_until(end);
+            return if place.prepared == end && place.raw > 0 { Known::Ends(place.raw) } else { Known::Nothing };
         }
         // A character is kept back, so that there is text for the last part of the pretoken too.
-        let place = places.last_until(attempt.end.saturating_sub(1));
+        let place = places.last_until(attempt.end.unwrap_or(0).saturating_sub(1));
         if place.raw == 0 {
             return Known::Nothing;
         }
@@ -97,8 +119,33 @@ impl OpenSplitter {
         Known::GoesOn(place.raw)
     }
 
+    /// Looks at `text`, which goes on where the last look ended, as those do that have nothing of what was before any more.
+    pub(crate) fn look_on(&self, pretoken: &mut OpenPretoken, text: &str, begins: bool, is_whole: bool) -> Looked {
+        let text = self.lasting(text, is_whole);
+        let mut buffer = String::new();
+        let prepared = self.pretokenizer.prepare(text, begins, &mut buffer).unwrap_or(text);
+        let attempt = &mut pretoken.0;
+        let is_decided = attempt.is_decided(&self.rule, prepared.as_bytes(), is_whole);
+        let end = match attempt.end.map(|end| (end, self.places(text, prepared).last_until(end))) {
+            None => FoundEnd::Before,
+            Some((end, place)) if place.prepared == end => FoundEnd::At(place.raw),
+            Some(_) => FoundEnd::Uncut,
+        };
+        attempt.begin_text();
+        Looked { bytes: text.len(), end, is_decided }
+    }
+
+    /// Whether a text, for itself, is one pretoken.
+    pub(crate) fn is_one(&self, text: &str, begins: bool) -> bool {
+        let mut buffer = String::new();
+        let prepared = self.pretokenizer.prepare(text, begins, &mut buffer).unwrap_or(text);
+        let mut is_one = true;
+        self.pretokenizer.for_each_range(prepared, |_, end| is_one &= end == prepared.len());
+        is_one
+    }
+
     /// The text less what may change yet when it is composed.
-    fn lasting<'a>(&self, text: &'a str, is_whole: bool) -> &'a str {
+    pub(crate) fn lasting<'a>(&self, text: &'a str, is_whole: bool) -> &'a str {
         if is_whole || self.pretokenizer.normalization.is_none() {
             return text;
         }
@@ -146,12 +193,28 @@ impl Places<'_> {
             let next = rest.char_indices().skip(1).find(is_place).map_or(rest.len(), |(at, _)| at);
             let length = nfc::compose(&rest[..next], &mut self.buffer).map_or(next, str::len);
             if self.last.prepared + length > end {
-                break;
+                return self.within(&rest[..next], end).unwrap_or(self.last);
             }
             self.last.raw += next;
             self.last.prepared += length;
         }
         self.last
+    }
+
+    /// The place at `end` in a stretch behind the last one that is composed as a whole, if both its sides are the same alone: a letter
+    /// and a mark that it does not compose with.
+    fn within(&self, stretch: &str, end: usize) -> Option<Place> {
+        if stretch.len() > MAX_COMPOSED_BYTES {
+            return None;
+        }
+        let composed = |text: &str| nfc::compose(text, &mut String::new()).unwrap_or(text).to_owned();
+        let whole = composed(stretch);
+        stretch.char_indices().skip(1).find_map(|(at, _)| {
+            let (left, right) = stretch.split_at(at);
+            let left = composed(left);
+            let is_place = self.last.prepared + left.len() == end && left + &composed(right) == whole;
+            is_place.then_some(Place { raw: self.last.raw + at, prepared: end })
+        })
     }
 }
 

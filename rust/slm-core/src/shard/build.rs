@@ -91,7 +91,7 @@ pub fn build(
     };
     check_settings(&manifest, tokenizer, options, out)?;
     let counters = Counters::default();
-    let summary = read_only(source, tokenizer, &budget, &counters, callback)?;
+    let summary = read_only(source, tokenizer, (out, &budget), &counters, callback)?;
     check_equal(out, "corpus", &manifest.corpus.fingerprint, &checksum::hex(summary.fingerprint))?;
     // A kill right after the manifest leaves files that nobody needs; where they cannot be removed they stay.
     if directory::has_remains(out)
@@ -154,14 +154,16 @@ impl Counters {
 fn read_only(
     source: Source<'_>,
     tokenizer: &Tokenizer,
-    budget: &Budget,
+    (out, budget): (&Path, &Budget),
     counters: &Counters,
     callback: &mut Callback<'_>,
 ) -> Result<ReadSummary> {
     let total = source.total_bytes();
     let Budget { max_stretch_bytes, decoder_bytes: max_decoder_bytes, .. } = *budget;
     let parts_of_pretokens = tokenizer.encoder().takes_parts();
-    let reading = Reading { max_stretch_bytes, parts_of_pretokens, max_decoder_bytes, ..Reading::default() };
+    let hold_directory = Some(out);
+    let reading =
+        Reading { max_stretch_bytes, parts_of_pretokens, hold_directory, max_decoder_bytes, ..Reading::default() };
     supervise(
         callback,
         || counters.snapshot("compare", total),
@@ -278,7 +280,7 @@ impl Building<'_> {
             journal.position = position;
             journal.write(out, sources)
         };
-        let pipeline = Pipeline { tokenizer, end_of_text, element, choice, budget, counters, stop };
+        let pipeline = Pipeline { directory: out, tokenizer, end_of_text, element, choice, budget, counters, stop };
         let mut summary = pipeline.run((source, place), options.num_threads, &mut committer, &mut keep)?;
         let (shards, totals) = committer.finish()?;
         let splits = manifest::totals(&shards);

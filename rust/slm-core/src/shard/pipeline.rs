@@ -20,6 +20,7 @@ use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
@@ -49,6 +50,7 @@ struct EncodedBatch {
 pub(super) type Keep<'a> = dyn FnMut(&mut Committer<'_>, Position) -> Result<()> + 'a;
 
 pub(super) struct Pipeline<'a> {
+    pub directory: &'a Path,
     pub tokenizer: &'a Tokenizer,
     pub end_of_text: TokenId,
     pub element: Element,
@@ -129,6 +131,7 @@ impl Pipeline<'_> {
         let reading = Reading {
             max_stretch_bytes: self.budget.max_stretch_bytes,
             parts_of_pretokens: self.tokenizer.encoder().takes_parts(),
+            hold_directory: Some(self.directory),
             from: Some(&from),
             anchor_bytes: MAX_ANCHOR_BYTES,
             max_decoder_bytes: self.budget.decoder_bytes,

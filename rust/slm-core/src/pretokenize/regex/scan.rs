@@ -143,13 +143,13 @@ pub(in crate::pretokenize) struct Attempt {
     state: u32,
     /// Up to where the text was looked at.
     at: usize,
-    /// Where the longest match ends that was found: one that is found later is longer. 0 for none.
-    pub(in crate::pretokenize) end: usize,
+    /// Where the longest match ends that was found: one that is found later is longer.
+    pub(in crate::pretokenize) end: Option<usize>,
 }
 
 impl Default for Attempt {
     fn default() -> Self {
-        Self { state: START, at: 0, end: 0 }
+        Self { state: START, at: 0, end: None }
     }
 }
 
@@ -161,19 +161,24 @@ impl Attempt {
             let (symbol, length) = rule.symbols.at(text, self.at);
             let step = rule.automaton.step(self.state, usize::from(symbol));
             if step.is_match {
-                self.end = self.at;
+                self.end = Some(self.at);
             }
             self.state = step.target;
             self.at += length;
         }
         if is_whole && self.state != DEAD && rule.automaton.step(self.state, rule.symbols.count()).is_match {
-            self.end = self.at;
+            self.end = Some(self.at);
         }
         is_whole || self.state == DEAD
     }
 
     /// Counts places from `start` on, which is before the end of the match.
     pub(in crate::pretokenize) fn count_from(&mut self, start: usize) {
-        (self.at, self.end) = (self.at - start, self.end - start);
+        (self.at, self.end) = (self.at - start, self.end.map(|end| end - start));
+    }
+
+    /// Counts places from where the next text begins, which was looked at up to there; a match is known once it ends there or later.
+    pub(in crate::pretokenize) fn begin_text(&mut self) {
+        (self.at, self.end) = (0, None);
     }
 }
