@@ -26,19 +26,29 @@ const UNUSED: TokenId = TokenId::MAX;
 pub(super) struct Key(u128);
 
 impl Key {
-    /// Stands for a pretoken that is too long for a key; no entry has it.
-    pub(super) const NONE: Self = Self(u128::MAX);
+    /// Marks the hash of a pretoken that is too long for a key; no entry has that bit.
+    const LONG: u128 = 1 << 127;
 
     /// Marks an empty entry; no pretoken has it. Zero, so that a new cache need not be written to.
     const EMPTY: Self = Self(0);
 
-    /// The key of `text[start..end]`, or [`Key::NONE`].
+    /// The key of `text[start..end]`, which is not longer than [`short::MAX_BYTES`].
     #[inline]
     pub(super) fn new(text: &[u8], start: usize, end: usize) -> Self {
-        if end - start > short::MAX_BYTES {
-            return Self::NONE;
-        }
         Self(short::word(text, start, end))
+    }
+
+    /// What stands in place of the key of a pretoken that is too long for one, and has this hash; no entry has it.
+    #[inline]
+    pub(super) fn of_long(hash: u32) -> Self {
+        Self(Self::LONG | u128::from(hash))
+    }
+
+    /// The hash that [`Key::of_long`] was given.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the low half is taken on purpose
+    pub(super) fn long_hash(self) -> Option<u32> {
+        (self.0 & Self::LONG != 0).then_some(self.0 as u32)
     }
 
     /// Bits that differ for different pretokens, nearly always: those of the upper half of a product depend on all below.
@@ -80,6 +90,33 @@ impl Entry {
 #[repr(align(64))]
 struct Line([Entry; 2]);
 
+/// The lines of a cache, by value: a loop has them at hand and need not look where they are each time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<'a> {
+    /// A power of two of them.
+    lines: &'a [Line],
+}
+
+impl<'a> Lines<'a> {
+    #[inline]
+    fn of(self, hash: u32) -> &'a Line {
+        &self.lines[hash as usize & (self.lines.len() - 1)]
+    }
+
+    /// Asks for the line that a pretoken of this hash is in, to be here when it is needed.
+    #[inline]
+    pub(super) fn prefetch(self, hash: u32) {
+        prefetch(self.of(hash));
+    }
+
+    /// The entry of `key`, which has this hash, if it is the one in front.
+    #[inline]
+    pub(super) fn front(self, key: Key, hash: u32) -> Option<&'a Entry> {
+        let [front, _] = &self.of(hash).0;
+        (front.key == key).then_some(front)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Cache {
     /// A power of two of them.
@@ -102,17 +139,10 @@ impl Cache {
         hash as usize & (self.lines.len() - 1)
     }
 
-    /// Asks for the line that a pretoken of this hash is in, to be here when it is needed.
+    /// The lines as they are now, for loops that look up many.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u32) {
-        prefetch(&raw const self.lines[self.line_idx(hash)]);
-    }
-
-    /// The entry of `key`, which has this hash, if it is the one in front.
-    #[inline]
-    pub(super) fn front(&self, key: Key, hash: u32) -> Option<&Entry> {
-        let [front, _] = &self.lines[self.line_idx(hash)].0;
-        (front.key == key).then_some(front)
+    pub(super) fn lines(&self) -> Lines<'_> {
+        Lines { lines: &self.lines }
     }
 
     /// Brings the entry of `key`, which has this hash, to the front, if there is one behind.
@@ -169,10 +199,10 @@ mod tests {
 
     fn find(cache: &mut Cache, pretoken: &[u8]) -> Option<Vec<TokenId>> {
         let key = key(pretoken);
-        if cache.front(key, key.hash()).is_none() && !cache.promote(key, key.hash()) {
+        if cache.lines().front(key, key.hash()).is_none() && !cache.promote(key, key.hash()) {
             return None;
         }
-        cache.front(key, key.hash()).map(|entry| entry.ids[..entry.count()].to_vec())
+        cache.lines().front(key, key.hash()).map(|entry| entry.ids[..entry.count()].to_vec())
     }
 
     #[test]
@@ -184,8 +214,8 @@ mod tests {
         assert_eq!(find(&mut cache, b"ab"), Some(vec![1, 2, 3]));
         assert_eq!(find(&mut cache, b"cd"), None);
         assert_eq!(find(&mut cache, b"sixteen less on"), Some(vec![0, 7, 0, 8]));
-        assert_eq!(key(b"sixteen less one"), Key::NONE);
-        assert!(cache.front(Key::NONE, Key::NONE.hash()).is_none());
+        assert_eq!(key(b"ab").long_hash(), None);
+        assert_eq!(Key::of_long(u32::MAX).long_hash(), Some(u32::MAX));
     }
 
     #[test]
