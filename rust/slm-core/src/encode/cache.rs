@@ -10,6 +10,8 @@
 use super::TokenId;
 use crate::prefetch::prefetch;
 use crate::short;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// Lines of a cache as it grows: 128 KiB, because encoding a sentence should not have to clear megabytes, then 4 and at last
 /// 16 MiB, which are huge pages.
@@ -51,12 +53,12 @@ impl Key {
         (self.0 & Self::LONG != 0).then_some(self.0 as u32)
     }
 
-    /// Bits that differ for different pretokens, nearly always: those of the upper half of a product depend on all below.
+    /// A number whose upper half differs for different pretokens, nearly always: in a product it depends on all below.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // the halves are taken on purpose
-    pub(super) fn hash(self) -> u32 {
+    fn hash(self) -> u64 {
         let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);
-        ((low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+        (low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 
@@ -65,24 +67,31 @@ impl Key {
 pub(super) struct Entry {
     key: Key,
     /// The ids, and [`UNUSED`] behind them.
-    pub ids: [TokenId; MAX_IDS],
+    ids: [TokenId; MAX_IDS],
 }
 
 impl Entry {
     const EMPTY: Self = Self { key: Key::EMPTY, ids: [0; MAX_IDS] };
 
-    /// How many ids it has.
+    /// Writes all places of ids to `target` and gives how many of them are ids.
     #[inline]
-    pub(super) fn count(&self) -> usize {
+    pub(super) fn write_ids(&self, target: &mut [MaybeUninit<TokenId>; MAX_IDS]) -> usize {
         #[cfg(target_arch = "x86_64")]
         {
-            use std::arch::x86_64::{_mm_loadu_ps, _mm_movemask_ps};
-            // SAFETY: SSE belongs to every x86-64, and the load is of the four ids.
-            let unused = unsafe { _mm_movemask_ps(_mm_loadu_ps(self.ids.as_ptr().cast())) };
+            use std::arch::x86_64::{_mm_loadu_ps, _mm_movemask_ps, _mm_storeu_ps};
+            // SAFETY: SSE belongs to every x86-64; the load is of the four ids, and there is room for as many.
+            let unused = unsafe {
+                let ids = _mm_loadu_ps(self.ids.as_ptr().cast());
+                _mm_storeu_ps(target.as_mut_ptr().cast(), ids);
+                _mm_movemask_ps(ids)
+            };
             (unused | 1 << MAX_IDS).trailing_zeros() as usize
         }
         #[cfg(not(target_arch = "x86_64"))]
-        self.ids.iter().map(|&id| usize::from(id != UNUSED)).sum()
+        {
+            *target = self.ids.map(MaybeUninit::new);
+            self.ids.iter().map(|&id| usize::from(id != UNUSED)).sum()
+        }
     }
 }
 
@@ -90,29 +99,51 @@ impl Entry {
 #[repr(align(64))]
 struct Line([Entry; 2]);
 
-/// The lines of a cache, by value: a loop has them at hand and need not look where they are each time.
+/// Where the line of a key is: bytes from the first line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spot(u32);
+
+/// The lines of a cache, by value: a loop has all at hand and need not look where they are each time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines<'a> {
-    /// A power of two of them.
-    lines: &'a [Line],
+    first: *const Line,
+    /// The spot of the last line, all of whose bits a spot may have.
+    last: u32,
+    lines: PhantomData<&'a [Line]>,
 }
 
 impl<'a> Lines<'a> {
-    #[inline]
-    fn of(self, hash: u32) -> &'a Line {
-        &self.lines[hash as usize & (self.lines.len() - 1)]
+    /// Of a power of two lines, of less than 4 GiB.
+    #[allow(clippy::cast_possible_truncation)] // the sizes are above
+    fn new(lines: &'a [Line]) -> Self {
+        debug_assert!(lines.len().is_power_of_two());
+        Self { first: lines.as_ptr(), last: ((lines.len() - 1) * size_of::<Line>()) as u32, lines: PhantomData }
     }
 
-    /// Asks for the line that a pretoken of this hash is in, to be here when it is needed.
+    /// Where the line of `key` is.
     #[inline]
-    pub(super) fn prefetch(self, hash: u32) {
-        prefetch(self.of(hash));
+    #[allow(clippy::cast_possible_truncation)] // the lower bits are taken on purpose
+    pub(super) fn spot(self, key: Key) -> Spot {
+        Spot((key.hash() >> (32 - size_of::<Line>().trailing_zeros())) as u32 & self.last)
     }
 
-    /// The entry of `key`, which has this hash, if it is the one in front.
     #[inline]
-    pub(super) fn front(self, key: Key, hash: u32) -> Option<&'a Entry> {
-        let [front, _] = &self.of(hash).0;
+    fn line(self, spot: Spot) -> &'a Line {
+        // SAFETY: the bits of `last` are those of a place among the lines, times the size of one; what is left of the spot is the
+        // place of one of them, whatever it was before.
+        unsafe { &*self.first.byte_add((spot.0 & self.last) as usize) }
+    }
+
+    /// Asks for the line at a spot, to be here when it is needed.
+    #[inline]
+    pub(super) fn prefetch(self, spot: Spot) {
+        prefetch(self.first.wrapping_byte_add(spot.0 as usize));
+    }
+
+    /// The entry of `key`, which has this spot, if it is the one in front.
+    #[inline]
+    pub(super) fn front(self, key: Key, spot: Spot) -> Option<&'a Entry> {
+        let [front, _] = &self.line(spot).0;
         (front.key == key).then_some(front)
     }
 }
@@ -134,22 +165,22 @@ impl Cache {
         Self { lines: vec![Line([Entry::EMPTY; 2]); num_lines].into_boxed_slice(), inserted: 0 }
     }
 
-    #[inline]
-    fn line_idx(&self, hash: u32) -> usize {
-        hash as usize & (self.lines.len() - 1)
-    }
-
-    /// The lines as they are now, for loops that look up many.
+    /// The lines as they are now.
     #[inline]
     pub(super) fn lines(&self) -> Lines<'_> {
-        Lines { lines: &self.lines }
+        Lines::new(&self.lines)
     }
 
-    /// Brings the entry of `key`, which has this hash, to the front, if there is one behind.
     #[inline]
-    pub(super) fn promote(&mut self, key: Key, hash: u32) -> bool {
-        let line_idx = self.line_idx(hash);
-        let line = &mut self.lines[line_idx].0;
+    fn line_of(&mut self, key: Key) -> &mut [Entry; 2] {
+        let line_idx = self.lines().spot(key).0 as usize / size_of::<Line>();
+        &mut self.lines[line_idx].0
+    }
+
+    /// Brings the entry of `key` to the front, if there is one behind.
+    #[inline]
+    pub(super) fn promote(&mut self, key: Key) -> bool {
+        let line = self.line_of(key);
         let is_behind = line[1].key == key;
         if is_behind {
             line.swap(0, 1);
@@ -172,8 +203,7 @@ impl Cache {
     }
 
     fn put(&mut self, entry: Entry) {
-        let line_idx = self.line_idx(entry.key.hash());
-        let line = &mut self.lines[line_idx].0;
+        let line = self.line_of(entry.key);
         line[usize::from(line[0].key != Key::EMPTY)] = entry;
         self.inserted += 1;
     }
@@ -199,10 +229,13 @@ mod tests {
 
     fn find(cache: &mut Cache, pretoken: &[u8]) -> Option<Vec<TokenId>> {
         let key = key(pretoken);
-        if cache.lines().front(key, key.hash()).is_none() && !cache.promote(key, key.hash()) {
+        if cache.lines().front(key, cache.lines().spot(key)).is_none() && !cache.promote(key) {
             return None;
         }
-        cache.lines().front(key, key.hash()).map(|entry| entry.ids[..entry.count()].to_vec())
+        cache.lines().front(key, cache.lines().spot(key)).map(|entry| {
+            let count = entry.write_ids(&mut [MaybeUninit::uninit(); MAX_IDS]);
+            entry.ids[..count].to_vec()
+        })
     }
 
     #[test]
@@ -238,10 +271,10 @@ mod tests {
     #[test]
     fn what_is_asked_for_again_stays() {
         let mut cache = Cache::new();
-        let line_of = |pretoken: &[u8]| Cache::new().line_idx(key(pretoken).hash());
+        let spot_of = |pretoken: &[u8]| Cache::new().lines().spot(key(pretoken));
         let same_line: Vec<Vec<u8>> = (0_u32..1 << 20)
             .map(|number| number.to_string().into_bytes())
-            .filter(|pretoken| line_of(pretoken) == 3)
+            .filter(|pretoken| spot_of(pretoken) == Spot(3 * 64))
             .take(20)
             .collect();
         for pretoken in &same_line {

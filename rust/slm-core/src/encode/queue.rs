@@ -4,7 +4,7 @@
 //! core. So first the ends of many are gathered, then their keys are made and their lines asked for, and then the ids are taken,
 //! by now without waiting. Each of the three is a loop of its own with nothing else in it.
 
-use super::cache::{Key, MAX_IDS};
+use super::cache::{Key, MAX_IDS, Spot};
 use super::long_cache::LongCache;
 use super::{Encoder, Scratch, TokenId};
 use crate::pretokenize::Ends;
@@ -22,7 +22,7 @@ const MARGIN: usize = 64;
 pub(super) struct Waiting {
     ends: [usize; CAPACITY + MARGIN],
     keys: [Key; CAPACITY + MARGIN],
-    hashes: [u32; CAPACITY + MARGIN],
+    spots: [Spot; CAPACITY + MARGIN],
     /// Numbers of those that are too long for a key.
     long: [usize; CAPACITY + MARGIN],
 }
@@ -30,7 +30,7 @@ pub(super) struct Waiting {
 impl Default for Waiting {
     fn default() -> Self {
         const ALL: usize = CAPACITY + MARGIN;
-        Self { ends: [0; ALL], keys: [Key::default(); ALL], hashes: [0; ALL], long: [0; ALL] }
+        Self { ends: [0; ALL], keys: [Key::default(); ALL], spots: [Spot::default(); ALL], long: [0; ALL] }
     }
 }
 
@@ -96,9 +96,9 @@ impl<'a> Queue<'a> {
         self.prefetch_long(num_long);
         let mut next = self.append_known(0);
         while next < self.len {
-            let (key, hash) = (self.scratch.waiting.keys[next], self.scratch.waiting.hashes[next]);
+            let key = self.scratch.waiting.keys[next];
             let long_hash = key.long_hash();
-            if long_hash.is_some() || !self.scratch.cache.promote(key, hash) {
+            if long_hash.is_some() || !self.scratch.cache.promote(key) {
                 let start = next.checked_sub(1).map_or(self.start, |before| self.scratch.waiting.ends[before]);
                 let pretoken = &self.text[start..self.scratch.waiting.ends[next]];
                 match long_hash {
@@ -106,6 +106,9 @@ impl<'a> Queue<'a> {
                     None => self.encoder.encode_unknown(pretoken, key, self.scratch, self.ids, self.stop),
                 }
                 next += 1;
+            } else {
+                // The cache may have grown since.
+                self.scratch.waiting.spots[next] = self.scratch.cache.lines().spot(key);
             }
             next = self.append_known(next);
         }
@@ -119,14 +122,14 @@ impl<'a> Queue<'a> {
     #[inline]
     fn make_keys(&mut self) -> usize {
         let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
-        let Waiting { ends, keys, hashes, long } = &mut **waiting;
+        let Waiting { ends, keys, spots, long } = &mut **waiting;
         let (text, lines) = (self.text, cache.lines());
         let (mut start, mut num_long) = (self.start, 0);
-        for (idx, ((&end, key), hash)) in ends[..self.len].iter().zip(keys).zip(hashes).enumerate() {
+        for (idx, ((&end, key), spot)) in ends[..self.len].iter().zip(keys).zip(spots).enumerate() {
             if end - start > short::MAX_BYTES {
                 let long_hash = LongCache::hash(&text[start..end]);
                 // Any line will do, as long as it is near.
-                (*key, *hash) = (Key::of_long(long_hash), 0);
+                (*key, *spot) = (Key::of_long(long_hash), Spot::default());
                 if long_cache.takes(long_hash) {
                     long_cache.prefetch_bucket(long_hash);
                     long[num_long] = idx;
@@ -134,8 +137,8 @@ impl<'a> Queue<'a> {
                 }
             } else {
                 *key = Key::new(text, start, end);
-                *hash = key.hash();
-                lines.prefetch(*hash);
+                *spot = lines.spot(*key);
+                lines.prefetch(*spot);
             }
             start = end;
         }
@@ -158,15 +161,13 @@ impl<'a> Queue<'a> {
     fn append_known(&mut self, mut next: usize) -> usize {
         let Scratch { cache, waiting, .. } = &*self.scratch;
         self.ids.reserve(MAX_IDS * (self.len - next));
-        let mut len = self.ids.len();
-        let base = self.ids.as_mut_ptr();
-        let (keys, hashes, lines) = (&waiting.keys[..self.len], &waiting.hashes[..self.len], cache.lines());
+        let (mut len, base) = (self.ids.len(), self.ids.as_mut_ptr());
+        let (keys, spots, lines) = (&waiting.keys[..self.len], &waiting.spots[..self.len], cache.lines());
         while next < keys.len() {
-            let Some(entry) = lines.front(keys[next], hashes[next]) else { break };
+            let Some(entry) = lines.front(keys[next], spots[next]) else { break };
             // SAFETY: `reserve` made room for MAX_IDS more ids for each pretoken that waits, and each moves `len` on by at most
             // MAX_IDS; all that is below `len` is written.
-            unsafe { base.add(len).cast::<[TokenId; MAX_IDS]>().write_unaligned(entry.ids) };
-            len += entry.count();
+            len += entry.write_ids(unsafe { &mut *base.add(len).cast() });
             next += 1;
         }
         // SAFETY: see above.
