@@ -129,6 +129,23 @@ def test_a_long_phase_gets_a_line_now_and_then(
     assert len(lines) == 2
 
 
+def test_work_that_reports_only_at_its_end_is_told_with_the_time_it_took(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: seconds)
+    with suppress(ValueError), progress_display("verify") as on_progress:
+        seconds = 102.0
+        on_progress(ProgressReport("verify", "bytes", 50, 100))
+        seconds = 103.0
+        on_progress(ProgressReport("sum", "bytes", 80, 80))
+        raise ValueError
+    assert capsys.readouterr().err.splitlines() == [
+        "verify: 100 B, 50 B/s, 2.0s",
+        "sum: 80 B, 80 B/s, 1.0s",
+    ]
+
+
 def test_a_terminal_gets_a_live_line_and_what_broke_off_shows_how_far_it_came(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

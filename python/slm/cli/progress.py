@@ -129,6 +129,7 @@ class _JsonDisplay:
             self._tell("progress", progress)
 
     def close(self, *, is_done: bool) -> None:
+        self._tracker.end()
         if self._tracker.latest is None:
             tell_json({"event": "done" if is_done else "stopped"})
         else:
@@ -172,6 +173,7 @@ class _PlainDisplay:
             self._tell(progress, describe_progress(progress, self._tracker.clock, self._tracker.elapsed()))
 
     def close(self, *, is_done: bool) -> None:
+        self._tracker.end()
         # A phase that had done nothing is not worth a line before the error that follows.
         if self._tracker.latest is not None and self._tracker.latest.done and not self._is_told:
             self._tell_end(self._tracker.latest)
@@ -243,6 +245,7 @@ class _LiveDisplay:
             )
 
     def close(self, *, is_done: bool) -> None:
+        self._tracker.end()
         if self._tracker.latest is not None:
             self._finish(self._tracker.latest)
         self._progress.stop()

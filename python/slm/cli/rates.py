@@ -132,7 +132,8 @@ class PhaseTracker:
     """The phase that is on display, its clock and its last report."""
 
     def __init__(self) -> None:
-        self.clock = PhaseClock(time.monotonic())
+        self._last_report = time.monotonic()
+        self.clock = PhaseClock(self._last_report)
         self.latest: ProgressLike | None = None
 
     def ends_with(self, progress: ProgressLike) -> ProgressLike | None:
@@ -143,15 +144,24 @@ class PhaseTracker:
         return ProgressReport(ended.phase, ended.unit, ended.total or ended.done, ended.total, ended.counters)
 
     def note(self, progress: ProgressLike) -> None:
-        """Take a report in; the clock starts anew with each phase."""
-        if self.latest is None or self.latest.phase != progress.phase:
-            self.clock = PhaseClock(time.monotonic())
-        self.clock.update(time.monotonic(), progress.done)
+        """Take a report in; the clock starts anew with each phase.
+
+        A phase is taken to begin where the one before was last heard of, and the first one with the tracker: its own
+        first report may also be its last.
+        """
+        if self.latest is not None and self.latest.phase != progress.phase:
+            self.clock = PhaseClock(self._last_report)
+        self._last_report = time.monotonic()
+        self.clock.update(self._last_report, progress.done)
         self.latest = progress
 
     def elapsed(self) -> float:
-        """Seconds since the phase began."""
-        return time.monotonic() - self.clock.started
+        """Seconds of the phase up to the last report, or to the end of the work."""
+        return self._last_report - self.clock.started
+
+    def end(self) -> None:
+        """The work is over; what passed since the last report belongs to its phase."""
+        self._last_report = time.monotonic()
 
     def seconds_left(self) -> float | None:
         """About how many seconds the phase still takes, or None where nothing can be said."""

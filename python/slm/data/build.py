@@ -80,9 +80,9 @@ def build_shards(
             `invalid_utf8` is `replace`.
         num_threads: Threads that encode; all cores of this process if None.
         memory_limit: Memory of the process in bytes or as text such as `256MiB`, besides 32 MiB for each thread; at
-            least 64 MiB. What cannot be done within it is an error: more different documents than `deduplicate` can
-            know, archives that need more to be unpacked, and some MiB of text of which the pattern does not say where
-            a pretoken ends before what follows is known, such as blanks after a line end with `cl100k`.
+            least 64 MiB. What cannot be done within it is an error: archives that need more to be unpacked, and some
+            MiB of text of which the pattern does not say where a pretoken ends before what follows is known, such as
+            blanks after a line end with `cl100k`.
             None: a quarter of the machine's or the container's memory, at most 4 GiB. The shards do not depend on it.
         progress: Called about twenty times a second from this thread; an exception in it stops the build.
 

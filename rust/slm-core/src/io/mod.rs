@@ -7,4 +7,5 @@ pub mod checksum;
 pub mod durable;
 pub mod lock;
 pub mod memory;
+pub mod nameless;
 pub mod spill;

@@ -18,10 +18,14 @@ pub(super) struct Block {
     pub space: u64,
     /// The byte 0x20.
     pub blank: u64,
+    /// The bytes of line feed and carriage return.
+    pub line_end: u64,
     /// The byte `'`.
     pub quote: u64,
     /// Bytes of characters beyond ASCII.
     pub wide: u64,
+    /// Bytes of characters that begin before them.
+    pub continued: u64,
     /// First bytes of whitespace characters beyond ASCII.
     pub wide_space_starts: u64,
 }
@@ -55,7 +59,8 @@ impl<'a> BlockReader<'a> {
         let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
         self.at += 64;
         prefetch(rest.as_ptr().wrapping_add(PREFETCHED_BYTES));
-        let mut padded = [0; 64];
+        // Blanks at the end change no class before them, and look like the end to rules about what follows whitespace.
+        let mut padded = [b' '; 64];
         let (bytes, length) = if let Some(bytes) = rest.first_chunk::<64>() {
             (bytes, 64)
         } else {
@@ -79,6 +84,7 @@ impl<'a> BlockReader<'a> {
         let of_han = han_starts | han_starts << 1 | han_starts << 2;
         block.letter |= of_han;
         self.carried = ((han_starts >> 62) as usize, Class::Letter);
+        block.continued = continuations(bytes);
         let mut left = block.wide & !of_carried & !of_han;
         while left != 0 {
             let at = left.trailing_zeros() as usize;
@@ -102,9 +108,32 @@ impl<'a> BlockReader<'a> {
         at >= self.text.len() || self.classes.at(self.text, at).0 == Class::Space
     }
 
-    /// The length in bytes of the character at `at`.
-    pub(super) fn length_at(&self, at: usize) -> usize {
-        length_of_lead(self.text[at])
+    /// Which of these first bytes of whitespace characters, in the block that starts at `start`, are followed by something else
+    /// than whitespace; the end of the text is nothing else.
+    #[cold]
+    pub(super) fn last_of_wide_spaces(&self, mut candidates: u64, start: usize) -> u64 {
+        let mut last = 0;
+        while candidates != 0 {
+            let at = start + candidates.trailing_zeros() as usize;
+            if !self.is_space_or_end(at + length_of_lead(self.text[at])) {
+                last |= candidates & candidates.wrapping_neg();
+            }
+            candidates &= candidates - 1;
+        }
+        last
+    }
+
+    /// Whether there is a line end in the whitespace at `at`.
+    #[cold]
+    pub(super) fn has_line_end_in_space(&self, mut at: usize) -> bool {
+        while let Some(&byte) = self.text.get(at) {
+            let (class, length) = self.classes.at(self.text, at);
+            if class != Class::Space || matches!(byte, b'\n' | b'\r') {
+                return class == Class::Space;
+            }
+            at += length;
+        }
+        false
     }
 }
 
@@ -156,6 +185,23 @@ fn han_starts(bytes: &[u8; 64]) -> u64 {
     })
 }
 
+/// Which bytes continue a character: those from 0x80 to 0xBF.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn continuations(bytes: &[u8; 64]) -> u64 {
+    use std::arch::x86_64::{_mm_cmplt_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
+    bytes.as_chunks::<16>().0.iter().enumerate().fold(0, |continued, (idx, part)| {
+        // SAFETY: SSE2 belongs to every x86-64, and `part` is 16 readable bytes.
+        let mask = unsafe {
+            let v = _mm_loadu_si128(part.as_ptr().cast());
+            _mm_movemask_epi8(_mm_cmplt_epi8(v, _mm_set1_epi8(signed(0xC0))))
+        };
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "the lower 16 bits are the mask")]
+        let bits = u64::from(mask as u16);
+        continued | bits << (16 * idx)
+    })
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 fn han_starts(bytes: &[u8; 64]) -> u64 {
     han_starts_portably(bytes)
@@ -165,6 +211,17 @@ fn han_starts(bytes: &[u8; 64]) -> u64 {
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn han_starts_portably(bytes: &[u8; 64]) -> u64 {
     bytes.iter().enumerate().fold(0, |starts, (idx, byte)| starts | u64::from(HAN_LEADS.contains(byte)) << idx)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn continuations(bytes: &[u8; 64]) -> u64 {
+    continuations_portably(bytes)
+}
+
+/// As above, for machines without such vectors.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn continuations_portably(bytes: &[u8; 64]) -> u64 {
+    bytes.iter().enumerate().fold(0, |mask, (idx, byte)| mask | u64::from(byte & 0xC0 == 0x80) << idx)
 }
 
 /// Whether the processor classifies 64 bytes at once.
@@ -200,8 +257,10 @@ fn classify_ascii_by_avx512(bytes: &[u8; 64]) -> Block {
         number: is_between(v, b'0', 9),
         space: blank | is_between(v, 9, 4),
         blank,
+        line_end: _mm512_cmpeq_epi8_mask(v, all(b'\n')) | _mm512_cmpeq_epi8_mask(v, all(b'\r')),
         quote: _mm512_cmpeq_epi8_mask(v, all(b'\'')),
         wide: _mm512_movepi8_mask(v),
+        continued: 0,
         wide_space_starts: 0,
     }
 }
@@ -230,6 +289,8 @@ fn classify_ascii_by_sse2(bytes: &[u8; 64]) -> Block {
         block.number |= bits(is_between(v, b'0', 9));
         block.space |= bits(_mm_or_si128(blank, is_between(v, 9, 4)));
         block.blank |= bits(blank);
+        let line_feed = _mm_cmpeq_epi8(v, _mm_set1_epi8(signed(b'\n')));
+        block.line_end |= bits(_mm_or_si128(line_feed, _mm_cmpeq_epi8(v, _mm_set1_epi8(signed(b'\r')))));
         block.quote |= bits(_mm_cmpeq_epi8(v, _mm_set1_epi8(signed(b'\''))));
         block.wide |= bits(v);
     }
@@ -246,6 +307,7 @@ fn classify_ascii_portably(bytes: &[u8; 64]) -> Block {
         block.number |= bit(byte.is_ascii_digit());
         block.space |= bit(matches!(byte, 9..=13 | 32));
         block.blank |= bit(byte == b' ');
+        block.line_end |= bit(matches!(byte, b'\n' | b'\r'));
         block.quote |= bit(byte == b'\'');
         block.wide |= bit(byte >= 0x80);
     }
@@ -267,6 +329,7 @@ mod tests {
                 prop_assert_eq!(classify_ascii(&block, has_avx512), classify_ascii_portably(&block));
             }
             prop_assert_eq!(han_starts(&block), han_starts_portably(&block));
+            prop_assert_eq!(continuations(&block), continuations_portably(&block));
         }
 
         #[test]

@@ -16,8 +16,9 @@
 //! a run of them starts a pretoken at every multiple of the limit.
 
 use super::blocks::{Block, BlockReader};
+use super::runs::{Groups, after};
 
-/// Finds where pretokens start, a block at a time. `DIGITS` is the limit on numbers, 0 for none.
+/// Finds where pretokens start, a block at a time: gives offsets and masks. `DIGITS` is the limit on numbers, 0 for none.
 pub(super) struct Starts<'a, const DIGITS: u8> {
     text: &'a [u8],
     blocks: BlockReader<'a>,
@@ -26,87 +27,19 @@ pub(super) struct Starts<'a, const DIGITS: u8> {
     /// What a contraction at the end of the block before adds to and takes from this one.
     added: u64,
     removed: u64,
-    /// How many numbers the group has that was open at the end of the block before.
-    grouped: u8,
+    groups: Groups<DIGITS>,
 }
 
 impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, blocks: BlockReader::new(text), before: Block::default(), added: 0, removed: 0, grouped: 0 }
-    }
-
-    /// The offset of the next block and its starts, one bit a byte; `None` at the end of the text. Offset 0 is left out.
-    #[inline]
-    pub(super) fn next(&mut self) -> Option<(usize, u64)> {
-        let (block, start, length) = self.blocks.next()?;
-        let after = |now: u64, before: u64| now << 1 | before >> 63;
-        let Block { letter, number, space, blank, quote, wide, .. } = block;
-        let after_letter = after(letter, self.before.letter);
-        let after_number = after(number, self.before.number);
-        let after_space = after(space, self.before.space);
-        let after_blank = after(blank, self.before.blank);
-        // Only asked for the last byte of the block: the others look at the byte to their right.
-        let last = 1_u64 << (length - 1);
-        let before_space = space >> 1
-            | if space & !wide & last != 0 && self.blocks.is_space_or_end(start + length) { last } else { 0 };
-
-        let mut starts = space & !after_space
-            | space & after_space & !before_space & !wide
-            | !space & after_space & !after_blank
-            | !space & !after_space & (letter ^ after_letter | number ^ after_number);
-        if DIGITS > 0 && number != 0 {
-            starts = starts & !number | self.groups(number, number & !after_number, start);
+        Self {
+            text,
+            blocks: BlockReader::new(text),
+            before: Block::default(),
+            added: 0,
+            removed: 0,
+            groups: Groups::default(),
         }
-        if block.wide_space_starts != 0 {
-            starts |= self.last_of_wide_spaces(block.wide_space_starts & after_space, start);
-        }
-        starts = (starts | self.added) & !self.removed;
-        (self.added, self.removed) = (0, 0);
-        if start == 0 {
-            starts |= 1;
-        }
-        if quote & starts != 0 {
-            starts = self.contractions(quote & starts, starts, start);
-        }
-        if start == 0 {
-            starts &= !1;
-        }
-        self.before = block;
-        Some((start, starts & (u64::MAX >> (64 - length))))
-    }
-
-    /// Where groups of numbers start, given the bytes of numbers and where runs of them begin.
-    fn groups(&mut self, mut numbers: u64, begins: u64, start: usize) -> u64 {
-        let mut starts = 0;
-        while numbers != 0 {
-            let bit = numbers & numbers.wrapping_neg();
-            numbers ^= bit;
-            if self.text[start + bit.trailing_zeros() as usize] & 0xC0 == 0x80 {
-                continue;
-            }
-            if begins & bit != 0 || self.grouped == DIGITS {
-                self.grouped = 0;
-            }
-            if self.grouped == 0 {
-                starts |= bit;
-            }
-            self.grouped += 1;
-        }
-        starts
-    }
-
-    /// Rule (b) for whitespace beyond ASCII, of which the next character is not one byte further.
-    #[cold]
-    fn last_of_wide_spaces(&self, mut candidates: u64, start: usize) -> u64 {
-        let mut starts = 0;
-        while candidates != 0 {
-            let at = start + candidates.trailing_zeros() as usize;
-            if !self.blocks.is_space_or_end(at + self.blocks.length_at(at)) {
-                starts |= candidates & candidates.wrapping_neg();
-            }
-            candidates &= candidates - 1;
-        }
-        starts
     }
 
     /// Rule (e) for the quotes that start a pretoken.
@@ -130,5 +63,47 @@ impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
             }
         }
         starts
+    }
+}
+
+impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
+    type Item = (usize, u64);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, u64)> {
+        let (block, start, length) = self.blocks.next()?;
+        let Block { letter, number, space, blank, quote, wide, .. } = block;
+        let after_letter = after(letter, self.before.letter);
+        let after_number = after(number, self.before.number);
+        let after_space = after(space, self.before.space);
+        let after_blank = after(blank, self.before.blank);
+        // Only asked for the last byte of the block: the others look at the byte to their right.
+        let last = 1_u64 << (length - 1);
+        let before_space = space >> 1
+            | if space & !wide & last != 0 && self.blocks.is_space_or_end(start + length) { last } else { 0 };
+
+        let mut starts = space & !after_space
+            | space & after_space & !before_space & !wide
+            | !space & after_space & !after_blank
+            | !space & !after_space & (letter ^ after_letter | number ^ after_number);
+        if DIGITS > 0 && number != 0 {
+            starts = starts & !number | self.groups.starts(number, number & !after_number, block.continued);
+        }
+        if block.wide_space_starts != 0 {
+            starts |= self.blocks.last_of_wide_spaces(block.wide_space_starts & after_space, start);
+        }
+        starts = (starts | self.added) & !self.removed;
+        (self.added, self.removed) = (0, 0);
+        if start == 0 {
+            starts |= 1;
+        }
+        if quote & starts != 0 {
+            starts = self.contractions(quote & starts, starts, start);
+        }
+        if start == 0 {
+            starts &= !1;
+        }
+        self.before = block;
+        Some((start, starts & (u64::MAX >> (64 - length))))
     }
 }

@@ -6,19 +6,23 @@
 //! a table, or refused.
 //!
 //! Read in this order: this file, [`settings`] (how a pretokenizer is asked for and written down), [`pattern`] (the named
-//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`classes`] and [`blocks`] (what they ask about characters), [`nfc`], [`regex`] (any other rule),
-//! [`open`] (cuts in text that is hard to cut).
+//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`joining`] (what the last two share), [`classes`], [`blocks`] and [`runs`]
+//! (what they ask about characters), [`nfc`], [`regex`] (any other rule), [`open`] (cuts in text that is hard to cut).
 
 mod blocks;
 mod cl100k;
 mod classes;
 mod gpt2;
+mod joining;
 mod nfc;
 mod o200k;
 mod open;
 mod pattern;
 mod regex;
+mod runs;
 mod settings;
+#[cfg(test)]
+mod twins;
 
 use crate::error::Result;
 pub(crate) use open::{Known, OpenPretoken, OpenSplitter};

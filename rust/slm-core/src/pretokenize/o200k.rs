@@ -11,8 +11,8 @@
 //! does, the regex gives back what it took until the second part has a `B`: the word ends after the last `B`, and the capitals
 //! behind that are a word of their own. Only capitals alone are left to the second line.
 
-use super::cl100k::contraction;
 use super::classes::{decode, table};
+use super::joining::contraction;
 use std::sync::LazyLock;
 
 /// What this pattern asks about a character.
@@ -149,7 +149,7 @@ fn capitals(text: &[u8], kinds: Kinds, at: usize) -> Option<usize> {
 
 fn end_of_contraction(text: &[u8], at: usize) -> usize {
     match text.get(at) {
-        Some(b'\'') => contraction(&text[at + 1..]).map_or(at, |length| at + 1 + length),
+        Some(b'\'') => contraction(&text[at + 1..]).map_or(at, |length| at + length),
         _ => at,
     }
 }

@@ -113,13 +113,13 @@ impl Named {
     #[inline]
     pub(super) fn for_each_range(self, text: &[u8], f: impl FnMut(usize, usize)) {
         match (self.pattern, self.digits) {
-            (Pattern::Gpt2, 1) => by_starts::<1>(text, f),
-            (Pattern::Gpt2, 2) => by_starts::<2>(text, f),
-            (Pattern::Gpt2, 3) => by_starts::<3>(text, f),
-            (Pattern::Gpt2, _) => by_starts::<UNLIMITED>(text, f),
-            (Pattern::Cl100k | Pattern::Qwen2, 1) => as_cl100k::<1>(text, f),
-            (Pattern::Cl100k | Pattern::Qwen2, 2) => as_cl100k::<2>(text, f),
-            (Pattern::Cl100k | Pattern::Qwen2, _) => as_cl100k::<3>(text, f),
+            (Pattern::Gpt2, 1) => ranges(gpt2::Starts::<1>::new(text), text, f),
+            (Pattern::Gpt2, 2) => ranges(gpt2::Starts::<2>::new(text), text, f),
+            (Pattern::Gpt2, 3) => ranges(gpt2::Starts::<3>::new(text), text, f),
+            (Pattern::Gpt2, _) => ranges(gpt2::Starts::<UNLIMITED>::new(text), text, f),
+            (Pattern::Cl100k | Pattern::Qwen2, 1) => ranges(cl100k::Starts::<1>::new(text), text, f),
+            (Pattern::Cl100k | Pattern::Qwen2, 2) => ranges(cl100k::Starts::<2>::new(text), text, f),
+            (Pattern::Cl100k | Pattern::Qwen2, _) => ranges(cl100k::Starts::<3>::new(text), text, f),
             (Pattern::O200k, 1) => as_o200k::<1>(text, f),
             (Pattern::O200k, 2) => as_o200k::<2>(text, f),
             (Pattern::O200k, _) => as_o200k::<3>(text, f),
@@ -130,11 +130,14 @@ impl Named {
     #[inline]
     pub(super) fn find_ends(self, text: &[u8], ends: &mut impl Ends) {
         match (self.pattern, self.digits) {
-            (Pattern::Gpt2, 1) => ends_by_starts::<1>(text, ends),
-            (Pattern::Gpt2, 2) => ends_by_starts::<2>(text, ends),
-            (Pattern::Gpt2, 3) => ends_by_starts::<3>(text, ends),
-            (Pattern::Gpt2, _) => ends_by_starts::<UNLIMITED>(text, ends),
-            _ => self.for_each_range(text, |_, end| ends.end(end)),
+            (Pattern::Gpt2, 1) => tell(gpt2::Starts::<1>::new(text), text, ends),
+            (Pattern::Gpt2, 2) => tell(gpt2::Starts::<2>::new(text), text, ends),
+            (Pattern::Gpt2, 3) => tell(gpt2::Starts::<3>::new(text), text, ends),
+            (Pattern::Gpt2, _) => tell(gpt2::Starts::<UNLIMITED>::new(text), text, ends),
+            (Pattern::Cl100k | Pattern::Qwen2, 1) => tell(cl100k::Starts::<1>::new(text), text, ends),
+            (Pattern::Cl100k | Pattern::Qwen2, 2) => tell(cl100k::Starts::<2>::new(text), text, ends),
+            (Pattern::Cl100k | Pattern::Qwen2, _) => tell(cl100k::Starts::<3>::new(text), text, ends),
+            (Pattern::O200k, _) => self.for_each_range(text, |_, end| ends.end(end)),
         }
     }
 
@@ -163,11 +166,11 @@ impl Named {
     }
 }
 
+/// Calls `f` with each pretoken, given offsets and masks of where they start, but for the first.
 #[inline]
-fn by_starts<const DIGITS: u8>(text: &[u8], mut f: impl FnMut(usize, usize)) {
+pub(super) fn ranges(starts: impl Iterator<Item = (usize, u64)>, text: &[u8], mut f: impl FnMut(usize, usize)) {
     let mut start = 0;
-    let mut starts = gpt2::Starts::<DIGITS>::new(text);
-    while let Some((offset, mut mask)) = starts.next() {
+    for (offset, mut mask) in starts {
         while mask != 0 {
             let end = offset + mask.trailing_zeros() as usize;
             mask &= mask - 1;
@@ -180,22 +183,15 @@ fn by_starts<const DIGITS: u8>(text: &[u8], mut f: impl FnMut(usize, usize)) {
     }
 }
 
-/// Where one starts the one before ends.
+/// Tells where pretokens end, given offsets and masks of where they start: where one does the one before ends.
 #[inline]
-fn ends_by_starts<const DIGITS: u8>(text: &[u8], ends: &mut impl Ends) {
-    let mut starts = gpt2::Starts::<DIGITS>::new(text);
-    while let Some((offset, mask)) = starts.next() {
+fn tell(starts: impl Iterator<Item = (usize, u64)>, text: &[u8], ends: &mut impl Ends) {
+    for (offset, mask) in starts {
         ends.ends(offset, mask);
     }
     if !text.is_empty() {
         ends.end(text.len());
     }
-}
-
-#[inline]
-fn as_cl100k<const DIGITS: usize>(text: &[u8], f: impl FnMut(usize, usize)) {
-    let classes = Classes::new();
-    one_by_one(text, |start| cl100k::end_of_pretoken::<DIGITS>(text, classes, start), f);
 }
 
 #[inline]

@@ -33,7 +33,10 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Divides the limit. Of what is left by the base, five eighths are for decompression (of 256 MiB, that is the window of
-    /// `zstd -22`), and the rest is for the identities of documents, or else for text on its way.
+    /// `zstd -22`), and the rest is for text on its way, half of it for the identities of documents where they are asked for.
+    ///
+    /// How long a stretch may be depends on the limit alone, so that a corpus is built with any number of threads or with none: by
+    /// what there is for text on its way with one thread and with identities.
     ///
     /// # Errors
     /// [`Error::Config`] for less than the least limit.
@@ -46,10 +49,11 @@ impl Budget {
         }
         let decoder_bytes = (memory_limit - BASE_BYTES) / 8 * 5;
         let rest = memory_limit - BASE_BYTES - decoder_bytes;
-        let identity_bytes = if deduplicate { rest } else { 0 };
+        let identity_bytes = if deduplicate { rest / 2 } else { 0 };
         let in_flight_bytes = THREAD_BYTES * num_threads as u64 + rest - identity_bytes;
+        let least_in_flight_bytes = THREAD_BYTES + rest - rest / 2;
         // A batch that has no cut is looked at once it is full.
-        let max_stretch_bytes = (in_flight_bytes / BYTES_A_STRETCH_BYTE).max(BATCH_BYTES as u64);
+        let max_stretch_bytes = (least_in_flight_bytes / BYTES_A_STRETCH_BYTE).max(BATCH_BYTES as u64);
         Ok(Self {
             in_flight_bytes,
             max_stretch_bytes: usize::try_from(max_stretch_bytes).unwrap_or(usize::MAX),
@@ -83,6 +87,21 @@ mod tests {
             }
         }
         assert!(Budget::new(256 * MIB, 2, true).unwrap().decoder_bytes > 128 * MIB);
+    }
+
+    #[test]
+    fn the_longest_stretch_grows_with_the_limit_and_depends_on_nothing_else() {
+        let mut last = 0;
+        for limit in [128, 256, 1024, 4096, 1 << 20] {
+            let stretch = Budget::new(limit * MIB, 1, false).unwrap().max_stretch_bytes;
+            assert!(stretch > last);
+            last = stretch;
+            for (threads, deduplicate) in [(1, true), (2, false), (64, true)] {
+                let budget = Budget::new(limit * MIB, threads, deduplicate).unwrap();
+                assert_eq!(budget.max_stretch_bytes, stretch);
+                assert!(BYTES_A_STRETCH_BYTE * stretch as u64 <= budget.in_flight_bytes);
+            }
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(super) struct Committer<'a> {
     next_number: u32,
     finished: Vec<ShardRecord>,
     sources: Vec<SourceTotals>,
-    identities: Option<Identities>,
+    identities: Option<Identities<'a>>,
 }
 
 impl<'a> Committer<'a> {
@@ -121,7 +121,7 @@ impl<'a> Committer<'a> {
         let Committed { finished, open: open_records, next_number, sources, identities } = committed.clone();
         let identities = choice
             .deduplicate
-            .then(|| Identities::open(&directory, identities.as_ref(), identity_bytes))
+            .then(|| Identities::open(&directory, identities.as_ref(), identity_bytes, stop))
             .transpose()?;
         let mut open = [None, None];
         for (split, record) in [Split::Train, Split::Validation].into_iter().zip(&open_records) {

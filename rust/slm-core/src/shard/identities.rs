@@ -1,6 +1,9 @@
-//! Which documents were there already: an exact set in memory, and a file of the same beside the shards for whoever goes on.
+//! Which documents were there already: an exact set, in memory as far as it may be and else in sorted runs on disk; and a file of
+//! the same beside the shards, for whoever goes on.
 
+use super::identity_runs::IdentityRuns;
 use crate::error::{Error, Result};
+use crate::progress::Stop;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -29,22 +32,27 @@ impl IdentitiesRecord {
 }
 
 /// The documents so far.
-pub(super) struct Identities {
+pub(super) struct Identities<'a> {
     path: PathBuf,
     file: BufWriter<File>,
+    /// Those that came last.
     tables: Vec<HashTable<u128>>,
     table_bytes: usize,
-    max_bytes: u64,
+    max_table_bytes: u64,
+    /// Those before them.
+    runs: IdentityRuns,
     count: u64,
     hasher: Box<Xxh3>,
+    stop: &'a Stop,
 }
 
-impl Identities {
-    /// Begins with none, or with those that an earlier build left.
+impl<'a> Identities<'a> {
+    /// Begins with none, or with those that an earlier build left. Of `max_bytes` half are for tables, and most of the rest for what
+    /// spares looks at the disk.
     ///
     /// # Errors
-    /// [`Error::Data`] where they are not those of the record; [`Error::Io`]; those of [`Identities::insert`].
-    pub fn open(directory: &Path, record: Option<&IdentitiesRecord>, max_bytes: u64) -> Result<Self> {
+    /// [`Error::Data`] where they are not those of the record; [`Error::Io`]; [`Error::Interrupted`].
+    pub fn open(directory: &Path, record: Option<&IdentitiesRecord>, max_bytes: u64, stop: &'a Stop) -> Result<Self> {
         let path = directory.join(IDENTITIES_FILE);
         let opened = File::options().read(true).write(true).create(true).truncate(record.is_none()).open(&path);
         let file = opened.map_err(Error::io(&path))?;
@@ -53,9 +61,11 @@ impl Identities {
             path,
             tables: (0..NUM_TABLES).map(|_| HashTable::new()).collect(),
             table_bytes: 0,
-            max_bytes,
+            max_table_bytes: max_bytes / 2,
+            runs: IdentityRuns::new(directory, max_bytes / 8 * 3),
             count: 0,
             hasher: Box::new(Xxh3::new()),
+            stop,
         };
         if let Some(record) = record {
             identities.restore(record)?;
@@ -72,6 +82,7 @@ impl Identities {
             self.hasher.update(&bytes);
             self.keep(u128::from_le_bytes(bytes))?;
         }
+        self.count = record.count;
         if self.hasher.digest() != record.xxh3 {
             return Err(Error::Data(format!(
                 "`{}` was changed after a part of the build was done\n\nhint: remove the directory and build it anew",
@@ -88,11 +99,14 @@ impl Identities {
     /// Adds a document; false if an equal one is there.
     ///
     /// # Errors
-    /// [`Error::Config`] where there is no memory for one more; [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Interrupted`].
     pub fn insert(&mut self, identity: u128) -> Result<bool> {
-        if !self.keep(identity)? {
+        let is_recent = self.tables[table_of(identity)].find(low_half(identity), |&known| known == identity).is_some();
+        if is_recent || self.runs.contains(identity)? {
             return Ok(false);
         }
+        self.keep(identity)?;
+        self.count += 1;
         let bytes = identity.to_le_bytes();
         self.hasher.update(&bytes);
         self.file.write_all(&bytes).map_err(Error::io(&self.path))?;
@@ -105,35 +119,45 @@ impl Identities {
         Ok(IdentitiesRecord { count: self.count, xxh3: self.hasher.digest() })
     }
 
-    fn keep(&mut self, identity: u128) -> Result<bool> {
-        let table = &mut self.tables[(identity >> 120) as usize];
-        let hash = low_half(identity);
-        if table.find(hash, |&known| known == identity).is_some() {
-            return Ok(false);
-        }
+    /// Puts a document that is not there into its table.
+    fn keep(&mut self, identity: u128) -> Result<()> {
+        let hash = |known: &u128| low_half(*known);
+        let table = &mut self.tables[table_of(identity)];
         if table.len() == table.capacity() {
             let before = table.allocation_size();
             // A slot is the identity and a byte of control; tables double.
             let after = (table.capacity().max(4) * 2).next_power_of_two() * 17;
-            if (self.table_bytes + after) as u64 > self.max_bytes {
-                return Err(self.full());
+            if before > 0 && (self.table_bytes + after) as u64 > self.max_table_bytes {
+                self.spill()?;
+            } else {
+                table.reserve(1, hash);
+                self.table_bytes = self.table_bytes - before + table.allocation_size();
             }
-            table.reserve(1, |&known| low_half(known));
-            self.table_bytes = self.table_bytes - before + table.allocation_size();
         }
-        table.insert_unique(hash, identity, |&known| low_half(known));
-        self.count += 1;
-        Ok(true)
+        self.tables[table_of(identity)].insert_unique(low_half(identity), identity, hash);
+        Ok(())
     }
 
-    fn full(&self) -> Error {
-        Error::Config(format!(
-            "there are more than {} different documents, which is all that `deduplicate` has room for within `memory_limit`\n\n\
-             hint: raise `memory_limit` by about 32 bytes for each document of the corpus; the same command then goes on \
-             behind the last finished shard",
-            self.count
-        ))
+    /// Empties the tables into a run; they keep their memory.
+    fn spill(&mut self) -> Result<()> {
+        let mut run = self.runs.create()?;
+        let mut sorted = Vec::new();
+        // One after another they are in order already.
+        for table in &mut self.tables {
+            self.stop.check()?;
+            sorted.extend(table.drain());
+            sorted.sort_unstable();
+            for identity in sorted.drain(..) {
+                self.runs.push(&mut run, identity)?;
+            }
+        }
+        self.runs.finish(run, self.stop)
     }
+}
+
+/// The table of an identity: by its first byte, so that tables are in the order of what is in them.
+fn table_of(identity: u128) -> usize {
+    (identity >> 120) as usize
 }
 
 /// What tables go by; the identity is a hash itself.
@@ -151,36 +175,58 @@ mod tests {
         (0_u128..).map(|i| xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes()))
     }
 
-    #[test]
-    fn what_was_put_in_is_known_also_to_those_who_go_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut identities = Identities::open(directory.path(), None, 1 << 20).unwrap();
-        assert!(hashes().take(1000).all(|hash| identities.insert(hash).unwrap()));
-        assert!(hashes().take(1000).all(|hash| !identities.insert(hash).unwrap()));
-        let record = identities.record().unwrap();
-        assert!(identities.insert(7).unwrap());
-        drop(identities);
-        let mut identities = Identities::open(directory.path(), Some(&record), 1 << 20).unwrap();
-        assert!(hashes().take(1000).all(|hash| !identities.insert(hash).unwrap()));
-        assert!(identities.insert(7).unwrap(), "it came after the record");
-        identities.record().unwrap();
-        let path = directory.path().join(IDENTITIES_FILE);
-        let mut content = std::fs::read(&path).unwrap();
-        assert_eq!(content.len(), 16 * 1001);
-        content[5] ^= 1;
-        std::fs::write(&path, content).unwrap();
-        assert!(matches!(Identities::open(directory.path(), Some(&record), 1 << 20), Err(Error::Data(_))));
+    fn open<'a>(directory: &Path, record: Option<&IdentitiesRecord>, stop: &'a Stop) -> Result<Identities<'a>> {
+        Identities::open(directory, record, 1 << 17, stop)
     }
 
     #[test]
-    fn the_tables_stay_within_their_bytes_and_say_when_they_are_full() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut identities = Identities::open(directory.path(), None, 1 << 20).unwrap();
-        let outcome = hashes().take(1 << 20).try_for_each(|hash| identities.insert(hash).map(|_| ()));
-        assert!(outcome.unwrap_err().to_string().contains("raise `memory_limit`"));
-        let used: usize = identities.tables.iter().map(HashTable::allocation_size).sum();
-        assert_eq!(used, identities.table_bytes);
-        assert!((1 << 19..=1 << 20).contains(&used), "{used}");
-        assert!(identities.count > 20_000);
+    fn what_was_put_in_is_known_also_to_those_who_go_on() {
+        let (directory, stop) = (tempfile::tempdir().unwrap(), Stop::default());
+        // Fewer than tables hold, and several runs of them.
+        for count in [500, 30_000] {
+            let mut identities = open(directory.path(), None, &stop).unwrap();
+            assert!(hashes().take(count).all(|hash| identities.insert(hash).unwrap()));
+            assert!(hashes().take(count).all(|hash| !identities.insert(hash).unwrap()));
+            let record = identities.record().unwrap();
+            assert!(identities.insert(7).unwrap());
+            drop(identities);
+            let mut identities = open(directory.path(), Some(&record), &stop).unwrap();
+            assert!(hashes().take(count).all(|hash| !identities.insert(hash).unwrap()));
+            assert!(identities.insert(7).unwrap(), "it came after the record");
+            assert_eq!(identities.record().unwrap().count, count as u64 + 1);
+            let path = directory.path().join(IDENTITIES_FILE);
+            let mut content = std::fs::read(&path).unwrap();
+            assert_eq!(content.len(), 16 * (count + 1));
+            content[5] ^= 1;
+            std::fs::write(&path, content).unwrap();
+            assert!(matches!(open(directory.path(), Some(&record), &stop), Err(Error::Data(_))));
+        }
+    }
+
+    #[test]
+    fn the_tables_stay_within_their_bytes_however_many_there_are() {
+        let (directory, stop) = (tempfile::tempdir().unwrap(), Stop::default());
+        let mut identities = open(directory.path(), None, &stop).unwrap();
+        let mut most = 0;
+        for hash in hashes().take(100_000) {
+            assert!(identities.insert(hash).unwrap());
+            let used: usize = identities.tables.iter().map(HashTable::allocation_size).sum();
+            assert_eq!(used, identities.table_bytes);
+            most = most.max(used);
+        }
+        assert!((1 << 14..=1 << 16).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn among_those_that_come_again_and_again_each_first_one_is_kept() {
+        let (directory, stop) = (tempfile::tempdir().unwrap(), Stop::default());
+        let mut identities = open(directory.path(), None, &stop).unwrap();
+        let mut known = std::collections::HashSet::new();
+        // Steps through 20,000 documents that meet early ones late, and late ones soon.
+        for step in 0..60_000_u64 {
+            let identity = xxhash_rust::xxh3::xxh3_128(&(step * step % 40_009 % 20_000).to_le_bytes());
+            assert_eq!(identities.insert(identity).unwrap(), known.insert(identity), "{step}");
+        }
+        assert_eq!(identities.record().unwrap().count, known.len() as u64);
     }
 }

@@ -3,7 +3,8 @@
 //! A shard directory holds numbered shards, each with an index of where its documents start, the tokenizer that made them,
 //! and `manifest.json`, which is written last: a directory without one is not finished. Read in this order: [`header`] (a
 //! `.npy` file), [`writer`] (one shard), [`manifest`], [`directory`] (whose directory is it?), [`document_hash`] (what decides
-//! over a document), [`identities`] (which were there already), [`commit`] (documents to shards), [`journal`] (what a kill leaves),
+//! over a document), [`identities`] with
+//! [`identity_runs`] (which were there already), [`commit`] (documents to shards), [`journal`] (what a kill leaves),
 //! [`budget`] and [`credits`] (what may be held), [`parts`] (pretokens longer than a batch), [`pipeline`] (batches to shards, on
 //! many threads), [`build`] (a corpus to all of it).
 
@@ -15,6 +16,7 @@ mod directory;
 mod document_hash;
 pub mod header;
 mod identities;
+mod identity_runs;
 mod journal;
 pub mod manifest;
 mod parts;

@@ -65,7 +65,7 @@ fn bad_json_lines_are_named_by_file_and_line() {
         ("{\"text\": {}}", "field `text` is an object, it must be a string or null, at column 10"),
         ("{\"body\": \"one\"}", "there is no field `text`, at column 15"),
         ("{}", "there is no field `text`, at column 2"),
-        ("{\"text\": \"a\", \"text\": \"b\"}", "field `text` comes twice, at column 16"),
+        ("{\"text\": \"a\", \"text\": \"b\"}", "field `text` comes twice, at column 15"),
         ("[1]", "'[' where a JSON object must be, at column 1"),
         ("{\"text\": \"one\"} x", "'x' where the end of the line must be, at column 17"),
         ("{\"text\": \"a\tb\"}", "'\\t' where an escape such as `\\n` or `\\u0000` must be, at column 12"),

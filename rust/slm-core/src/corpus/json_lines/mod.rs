@@ -99,6 +99,8 @@ struct Lines<'a, S> {
     nesting: Nesting,
     /// The key at hand as far as it can be the field's.
     key: String,
+    /// Bytes of the line before it.
+    key_column: u64,
     /// Whether the value at hand is the document.
     is_field: bool,
     /// Whether the line had its document already.
@@ -124,6 +126,7 @@ impl<'a, S: Sink> Lines<'a, S> {
             state: State::Start,
             nesting: Nesting::default(),
             key: String::new(),
+            key_column: 0,
             is_field: false,
             has_document: false,
             high_surrogate: None,
@@ -212,6 +215,7 @@ impl<'a, S: Sink> Lines<'a, S> {
             (State::Start, _) => return Err(self.unexpected(rest, "a JSON object")),
             (State::FirstKey | State::Key, b'"') => {
                 self.key.clear();
+                self.key_column = self.column;
                 State::Str(Role::Key)
             }
             (State::FirstKey, b'}') | (State::FirstItem, b']') => self.close()?,

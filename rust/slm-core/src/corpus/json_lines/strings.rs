@@ -69,6 +69,7 @@ impl<S: Sink> Lines<'_, S> {
             self.state = State::Colon;
             self.is_field = self.nesting.depth == 1 && self.key == self.field;
             if self.is_field && self.has_document {
+                self.column = self.key_column;
                 return Err(self.malformed(&format!("field `{}` comes twice", self.field)));
             }
             self.has_document |= self.is_field;

@@ -224,3 +224,16 @@ fn a_lone_surrogate_is_named_with_file_and_line_and_is_nothing_in_other_fields()
     );
     assert_eq!(of("{\"\\ud800\": \"\\udc00\", \"text\": \"a\"}").unwrap().0, [Ok("a".to_owned())]);
 }
+
+#[test]
+fn a_field_that_comes_twice_is_named_with_the_column_of_its_second_key() {
+    for second in ["\"text\"", "\"t\\u0065xt\"", "\"\\u0074ext\""] {
+        let before = "{\"text\": \"a\\nb\", ";
+        let text = format!("{{\"text\": \"\"}}\n{before}{second}: \"c\"}}");
+        for cut in 0..text.len() {
+            let error = documents(&text, &[cut], InvalidUtf8::Error).unwrap_err().to_string();
+            let expected = format!("`a.jsonl`:2: field `text` comes twice, at column {}\n", before.len() + 1);
+            assert!(error.starts_with(&expected), "{second}, cut at {cut}: {error}");
+        }
+    }
+}

@@ -1,14 +1,15 @@
-//! GPT-4's pattern, pretoken by pretoken. Llama 3 has the same; Qwen2's differs only in that each number stands alone.
-//!
-//! ```text
-//! (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-//! ```
+//! GPT-4's pattern, character by character: the reference of the one by masks.
 
-use super::classes::{Class, Classes};
+use crate::pretokenize::classes::{Class, Classes};
+use crate::pretokenize::joining::contraction;
 
 /// Where the pretoken that starts at `start`, which is within `text`, ends. At most `MAX_NUMBERS` numbers are in one.
 #[inline]
-pub(super) fn end_of_pretoken<const MAX_NUMBERS: usize>(text: &[u8], classes: Classes, start: usize) -> usize {
+pub(in crate::pretokenize) fn end_of_pretoken<const MAX_NUMBERS: usize>(
+    text: &[u8],
+    classes: Classes,
+    start: usize,
+) -> usize {
     let (class, length) = classes.at(text, start);
     let second = start + length;
     match class {
@@ -18,7 +19,7 @@ pub(super) fn end_of_pretoken<const MAX_NUMBERS: usize>(text: &[u8], classes: Cl
             if text[start] == b'\''
                 && let Some(length) = contraction(&text[second..])
             {
-                return second + length;
+                return start + length;
             }
             if is(text, classes, second, Class::Letter) {
                 end_of_run(text, classes, second, Class::Letter)
@@ -36,15 +37,6 @@ pub(super) fn end_of_pretoken<const MAX_NUMBERS: usize>(text: &[u8], classes: Cl
                 end_of_space(text, classes, start)
             }
         }
-    }
-}
-
-/// The length of the contraction that `text`, which follows a `'`, begins with. U+017F folds to `s`, in both engines.
-pub(super) fn contraction(text: &[u8]) -> Option<usize> {
-    match text {
-        [b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => Some(1),
-        [b'r' | b'R' | b'v' | b'V', b'e' | b'E', ..] | [b'l' | b'L', b'l' | b'L', ..] | [0xC5, 0xBF, ..] => Some(2),
-        _ => None,
     }
 }
 

@@ -1,0 +1,74 @@
+//! Scanners by masks against the same patterns character by character, on hostile text at every place of a block.
+
+use super::classes::Classes;
+use super::{cl100k, pattern};
+use proptest::prelude::*;
+
+/// The limits on numbers that a pattern can have.
+type ByLimit = [fn(&str) -> Vec<usize>; 3];
+
+const CL100K: [ByLimit; 2] =
+    [[by_masks::<1>, by_masks::<2>, by_masks::<3>], [by_char::<1>, by_char::<2>, by_char::<3>]];
+
+fn by_masks<const DIGITS: u8>(text: &str) -> Vec<usize> {
+    let mut ends = Vec::new();
+    pattern::ranges(cl100k::Starts::<DIGITS>::new(text.as_bytes()), text.as_bytes(), |_, end| ends.push(end));
+    ends
+}
+
+fn by_char<const DIGITS: usize>(text: &str) -> Vec<usize> {
+    let classes = Classes::new();
+    ends_one_by_one(text, |start| cl100k::by_char::end_of_pretoken::<DIGITS>(text.as_bytes(), classes, start))
+}
+
+fn ends_one_by_one(text: &str, end_of: impl Fn(usize) -> usize) -> Vec<usize> {
+    let mut ends = Vec::new();
+    while ends.last().copied().unwrap_or(0) < text.len() {
+        ends.push(end_of(ends.last().copied().unwrap_or(0)));
+    }
+    ends
+}
+
+fn assert_same(text: &str, [by_masks, by_char]: [ByLimit; 2]) {
+    for (limit, (by_masks, by_char)) in by_masks.iter().zip(by_char).enumerate() {
+        assert_eq!(by_masks(text), by_char(text), "{} numbers in {text:?}", limit + 1);
+    }
+}
+
+/// Characters of all that patterns tell apart, of one to four bytes.
+const ALPHABET: &str = "aelrstvdmRSTLEVDMZſKé語ʰǅÀ𐐀𐐨123٣Ⅷ𝟘''''.!-#//\0\u{7f}…，’😀\u{301}\u{903}     \n\n\r\t\u{b}\u{85}\u{a0}\u{2028}\u{3000}\u{1c89}";
+
+fn texts() -> impl Strategy<Value = String> {
+    let character = prop_oneof![9 => prop::sample::select(ALPHABET.chars().collect::<Vec<_>>()), 1 => any::<char>()];
+    // Most runs are short; some reach over a whole block.
+    let run = (character, prop_oneof![30 => Just(1), 5 => 2..7_usize, 1 => 55..140_usize]);
+    prop::collection::vec(run, 1..40).prop_map(|runs| {
+        runs.into_iter().flat_map(|(character, length)| std::iter::repeat_n(character, length)).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn random_text_is_split_alike_at_every_offset(text in texts(), before in prop::sample::select(vec!['a', ' ', '!', '\n', '1'])) {
+        for offset in 0..64 {
+            let text: String = std::iter::repeat_n(before, offset).chain(text.chars()).collect();
+            assert_same(&text, CL100K);
+        }
+    }
+}
+
+#[test]
+fn every_short_text_is_split_alike_across_blocks() {
+    let characters = ['a', 's', '1', '\'', '!', ' ', '\t', '\n', '\u{3000}', '，'];
+    let mut text = String::new();
+    for code in 0..characters.len().pow(5) {
+        for offset in [0, 59, 61, 63] {
+            text.clear();
+            text.extend(std::iter::repeat_n('a', offset));
+            text.extend((0..5).map(|idx| characters[code / characters.len().pow(idx) % characters.len()]));
+            assert_same(&text, CL100K);
+        }
+    }
+}
