@@ -109,7 +109,7 @@ pub(super) struct Lines<'a> {
     first: *const Line,
     /// The spot of the last line, all of whose bits a spot may have.
     last: u32,
-    lines: PhantomData<&'a [Line]>,
+    borrowed: PhantomData<&'a [Line]>,
 }
 
 impl<'a> Lines<'a> {
@@ -117,7 +117,7 @@ impl<'a> Lines<'a> {
     #[allow(clippy::cast_possible_truncation)] // the sizes are above
     fn new(lines: &'a [Line]) -> Self {
         debug_assert!(lines.len().is_power_of_two());
-        Self { first: lines.as_ptr(), last: ((lines.len() - 1) * size_of::<Line>()) as u32, lines: PhantomData }
+        Self { first: lines.as_ptr(), last: ((lines.len() - 1) * size_of::<Line>()) as u32, borrowed: PhantomData }
     }
 
     /// Where the line of `key` is.

@@ -281,6 +281,22 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_found_though_the_cache_has_grown() {
+        let encoder = encoder(&[]);
+        let pretokens: Vec<String> = (0..40_000).map(|number| format!("{:04}", number / 2)).collect();
+        let (text, scratch) = (pretokens.concat(), &mut Scratch::default());
+        let (mut ids, stop) = (Vec::new(), Stop::default());
+        let mut queue = Queue::new(&encoder, text.as_bytes(), scratch, &mut ids, &stop);
+        let mut end = 0;
+        for pretoken in &pretokens {
+            end += pretoken.len();
+            queue.end(end);
+        }
+        queue.finish();
+        assert!(ids.into_iter().eq(text.bytes().map(TokenId::from)));
+    }
+
+    #[test]
     fn a_giant_of_bytes_without_a_token_ends() {
         let encoder = Encoder::new([(b'a', 0)], [].into_iter(), None);
         let scratch = &mut Scratch::default();
