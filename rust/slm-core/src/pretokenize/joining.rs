@@ -134,7 +134,7 @@ impl<'a, T: Table, const DIGITS: u8> Joining<'a, T, DIGITS> {
         match self.next {
             // The whole text is looked at once at most: the next indent is behind the next line end.
             Some((_, start, _)) if inline == u64::MAX => self.blocks.has_line_end_in_space(start + 64),
-            _ => (inline + 1) & !inline & ahead.line_end != 0,
+            _ => inline.wrapping_add(1) & !inline & ahead.line_end != 0,
         }
     }
 }
