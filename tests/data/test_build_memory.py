@@ -5,9 +5,11 @@ import json
 import os
 import random
 import shutil
+import string
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,19 @@ def test_a_corpus_larger_than_the_limit_is_built_within_it(kind: str, text: byte
     assert done.result["manifest"]["corpus"]["bytes"] == repeats * len(text) > 128 * MIB
     assert (done.result["manifest"]["corpus"]["documents"] == 1) is (kind != "lines")
     assert 20 * MIB < done.result["peak_memory_bytes"] <= (64 + 2 * 32) * MIB
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_text_that_fills_the_caches_of_each_thread_is_built_within_the_limit(threads: int, tmp_path: Path) -> None:
+    rng = random.Random(0)
+    words = ["".join(letters) for letters in product(string.ascii_letters, repeat=3)]
+    phrases = ["".join(chr(rng.randrange(0x5000, 0x9000)) for _ in range(8)) for _ in range(30_000)]
+    path = tmp_path / "a.txt"
+    mixed = " ".join(rng.choices(words, k=1_000_000) + rng.choices(phrases, k=300_000))
+    path.write_bytes(mixed.encode() * 5)
+    done = build(tmp_path, {"paths": [str(path)]}, threads=threads)
+    assert done.code == 0, done.stderr
+    assert 20 * MIB < done.result["peak_memory_bytes"] <= (64 + threads * 32) * MIB
 
 
 def test_a_pretoken_larger_than_the_limit_is_built_within_it(tmp_path: Path) -> None:

@@ -14,6 +14,17 @@ const MASKS: [u128; MAX_BYTES + 1] = {
     masks
 };
 
+/// Each length as the word has it.
+const LENGTHS: [u128; MAX_BYTES + 1] = {
+    let mut lengths = [0; MAX_BYTES + 1];
+    let mut len = 1;
+    while len <= MAX_BYTES {
+        lengths[len] = (len as u128) << 120;
+        len += 1;
+    }
+    lengths
+};
+
 /// The pretoken `text[start..end]` of 1 to [`MAX_BYTES`]: its bytes from the low end up, and its length in the highest byte. Never
 /// zero, and never with the highest bit.
 ///
@@ -28,7 +39,7 @@ pub(crate) fn word(text: &[u8], start: usize, end: usize) -> u128 {
         Some(chunk) => u128::from_le_bytes(*chunk) & MASKS[len],
         None => last_bytes(text, start, end),
     };
-    bytes | (len as u128) << 120
+    bytes | LENGTHS[len]
 }
 
 #[cold]

@@ -134,6 +134,9 @@ struct Batch<'a> {
 impl Batch<'_> {
     /// Encodes chunks on this thread, and on others while there are more than this one takes.
     fn encode<T: AsRef<str> + Send>(&self, chunks: &Receiver<Chunk<T>>, num_threads: usize, stop: &Stop) -> Result<()> {
+        if num_threads == 1 {
+            return self.encode_alone(chunks, stop);
+        }
         thread::scope(|scope| {
             let mut helpers = Vec::new();
             let own = self.encode_chunks(chunks, stop, || {
@@ -144,6 +147,19 @@ impl Batch<'_> {
             let helped = helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
             std::iter::once(own).chain(helped).collect::<Result<()>>()
         })
+    }
+
+    /// Encodes all chunks, which come in order, to where they stay.
+    fn encode_alone<T: AsRef<str>>(&self, chunks: &Receiver<Chunk<T>>, stop: &Stop) -> Result<()> {
+        let mut whole = EncodedBatch::default();
+        self.tokenizer.with_scratch(|scratch| {
+            chunks.iter().try_for_each(|chunk| {
+                stop.check()?;
+                self.encode_chunk(&chunk, scratch, &mut whole, stop)
+            })
+        })?;
+        self.ordered.lock().unwrap_or_else(PoisonError::into_inner).set_whole(whole);
+        Ok(())
     }
 
     fn encode_chunks<T: AsRef<str>>(
@@ -157,6 +173,8 @@ impl Batch<'_> {
             for chunk in chunks {
                 stop.check()?;
                 before_each();
+                part.ids.clear();
+                part.offsets.clear();
                 self.encode_chunk(&chunk, scratch, &mut part, stop)?;
                 part = self.ordered.lock().unwrap_or_else(PoisonError::into_inner).add(chunk.number, part);
             }
@@ -171,8 +189,6 @@ impl Batch<'_> {
         part: &mut EncodedBatch,
         stop: &Stop,
     ) -> Result<()> {
-        part.ids.clear();
-        part.offsets.clear();
         for (text_idx, text) in (chunk.first..).zip(&chunk.texts) {
             let text = text.as_ref();
             self.tokenizer

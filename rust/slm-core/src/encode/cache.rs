@@ -10,6 +10,8 @@
 use super::TokenId;
 use crate::prefetch::prefetch;
 use crate::short;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// Lines of a cache as it grows: 128 KiB, because encoding a sentence should not have to clear megabytes, then 4 and at last
 /// 16 MiB, which are huge pages.
@@ -26,27 +28,37 @@ const UNUSED: TokenId = TokenId::MAX;
 pub(super) struct Key(u128);
 
 impl Key {
-    /// Stands for a pretoken that is too long for a key; no entry has it.
-    pub(super) const NONE: Self = Self(u128::MAX);
+    /// Marks the hash of a pretoken that is too long for a key; no entry has that bit.
+    const LONG: u128 = 1 << 127;
 
     /// Marks an empty entry; no pretoken has it. Zero, so that a new cache need not be written to.
     const EMPTY: Self = Self(0);
 
-    /// The key of `text[start..end]`, or [`Key::NONE`].
+    /// The key of `text[start..end]`, which is not longer than [`short::MAX_BYTES`].
     #[inline]
     pub(super) fn new(text: &[u8], start: usize, end: usize) -> Self {
-        if end - start > short::MAX_BYTES {
-            return Self::NONE;
-        }
         Self(short::word(text, start, end))
     }
 
-    /// Bits that differ for different pretokens, nearly always: those of the upper half of a product depend on all below.
+    /// What stands in place of the key of a pretoken that is too long for one, and has this hash; no entry has it.
+    #[inline]
+    pub(super) fn of_long(hash: u32) -> Self {
+        Self(Self::LONG | u128::from(hash))
+    }
+
+    /// The hash that [`Key::of_long`] was given.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the low half is taken on purpose
+    pub(super) fn long_hash(self) -> Option<u32> {
+        (self.0 & Self::LONG != 0).then_some(self.0 as u32)
+    }
+
+    /// A number whose upper half differs for different pretokens, nearly always: in a product it depends on all below.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // the halves are taken on purpose
-    pub(super) fn hash(self) -> u32 {
+    fn hash(self) -> u64 {
         let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);
-        ((low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+        (low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 
@@ -55,30 +67,86 @@ impl Key {
 pub(super) struct Entry {
     key: Key,
     /// The ids, and [`UNUSED`] behind them.
-    pub ids: [TokenId; MAX_IDS],
+    ids: [TokenId; MAX_IDS],
 }
 
 impl Entry {
     const EMPTY: Self = Self { key: Key::EMPTY, ids: [0; MAX_IDS] };
 
-    /// How many ids it has.
+    /// Writes all places of ids to `target` and gives how many of them are ids.
     #[inline]
-    pub(super) fn count(&self) -> usize {
+    pub(super) fn write_ids(&self, target: &mut [MaybeUninit<TokenId>; MAX_IDS]) -> usize {
         #[cfg(target_arch = "x86_64")]
         {
-            use std::arch::x86_64::{_mm_loadu_ps, _mm_movemask_ps};
-            // SAFETY: SSE belongs to every x86-64, and the load is of the four ids.
-            let unused = unsafe { _mm_movemask_ps(_mm_loadu_ps(self.ids.as_ptr().cast())) };
+            use std::arch::x86_64::{_mm_loadu_ps, _mm_movemask_ps, _mm_storeu_ps};
+            // SAFETY: SSE belongs to every x86-64; the load is of the four ids, and there is room for as many.
+            let unused = unsafe {
+                let ids = _mm_loadu_ps(self.ids.as_ptr().cast());
+                _mm_storeu_ps(target.as_mut_ptr().cast(), ids);
+                _mm_movemask_ps(ids)
+            };
             (unused | 1 << MAX_IDS).trailing_zeros() as usize
         }
         #[cfg(not(target_arch = "x86_64"))]
-        self.ids.iter().map(|&id| usize::from(id != UNUSED)).sum()
+        {
+            *target = self.ids.map(MaybeUninit::new);
+            self.ids.iter().map(|&id| usize::from(id != UNUSED)).sum()
+        }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Line([Entry; 2]);
+
+/// Where the line of a key is: bytes from the first line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spot(u32);
+
+/// The lines of a cache, by value: a loop has all at hand and need not look where they are each time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<'a> {
+    first: *const Line,
+    /// The spot of the last line, all of whose bits a spot may have.
+    last: u32,
+    borrowed: PhantomData<&'a [Line]>,
+}
+
+impl<'a> Lines<'a> {
+    /// Of a power of two lines, of less than 4 GiB.
+    #[allow(clippy::cast_possible_truncation)] // the sizes are above
+    fn new(lines: &'a [Line]) -> Self {
+        debug_assert!(lines.len().is_power_of_two());
+        Self { first: lines.as_ptr(), last: ((lines.len() - 1) * size_of::<Line>()) as u32, borrowed: PhantomData }
+    }
+
+    /// Where the line of `key` is.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the lower bits are taken on purpose
+    pub(super) fn spot(self, key: Key) -> Spot {
+        Spot((key.hash() >> (32 - size_of::<Line>().trailing_zeros())) as u32 & self.last)
+    }
+
+    #[inline]
+    fn line(self, spot: Spot) -> &'a Line {
+        // SAFETY: the bits of `last` are those of a place among the lines, times the size of one; what is left of the spot is the
+        // place of one of them, whatever it was before.
+        unsafe { &*self.first.byte_add((spot.0 & self.last) as usize) }
+    }
+
+    /// Asks for the line at a spot, to be here when it is needed.
+    #[inline]
+    pub(super) fn prefetch(self, spot: Spot) {
+        prefetch(self.first.wrapping_byte_add(spot.0 as usize));
+    }
+
+    /// The entry of `key`, which has this spot, if it is the one in front.
+    #[inline]
+    pub(super) fn front(self, key: Key, spot: Spot) -> Option<&'a Entry> {
+        let [front, _] = &self.line(spot).0;
+        (front.key == key).then_some(front)
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -97,29 +165,22 @@ impl Cache {
         Self { lines: vec![Line([Entry::EMPTY; 2]); num_lines].into_boxed_slice(), inserted: 0 }
     }
 
+    /// The lines as they are now.
     #[inline]
-    fn line_idx(&self, hash: u32) -> usize {
-        hash as usize & (self.lines.len() - 1)
+    pub(super) fn lines(&self) -> Lines<'_> {
+        Lines::new(&self.lines)
     }
 
-    /// Asks for the line that a pretoken of this hash is in, to be here when it is needed.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u32) {
-        prefetch(&raw const self.lines[self.line_idx(hash)]);
+    fn line_of(&mut self, key: Key) -> &mut [Entry; 2] {
+        let line_idx = self.lines().spot(key).0 as usize / size_of::<Line>();
+        &mut self.lines[line_idx].0
     }
 
-    /// The entry of `key`, which has this hash, if it is the one in front.
+    /// Brings the entry of `key` to the front, if there is one behind.
     #[inline]
-    pub(super) fn front(&self, key: Key, hash: u32) -> Option<&Entry> {
-        let [front, _] = &self.lines[self.line_idx(hash)].0;
-        (front.key == key).then_some(front)
-    }
-
-    /// Brings the entry of `key`, which has this hash, to the front, if there is one behind.
-    #[inline]
-    pub(super) fn promote(&mut self, key: Key, hash: u32) -> bool {
-        let line_idx = self.line_idx(hash);
-        let line = &mut self.lines[line_idx].0;
+    pub(super) fn promote(&mut self, key: Key) -> bool {
+        let line = self.line_of(key);
         let is_behind = line[1].key == key;
         if is_behind {
             line.swap(0, 1);
@@ -142,8 +203,7 @@ impl Cache {
     }
 
     fn put(&mut self, entry: Entry) {
-        let line_idx = self.line_idx(entry.key.hash());
-        let line = &mut self.lines[line_idx].0;
+        let line = self.line_of(entry.key);
         line[usize::from(line[0].key != Key::EMPTY)] = entry;
         self.inserted += 1;
     }
@@ -169,10 +229,13 @@ mod tests {
 
     fn find(cache: &mut Cache, pretoken: &[u8]) -> Option<Vec<TokenId>> {
         let key = key(pretoken);
-        if cache.front(key, key.hash()).is_none() && !cache.promote(key, key.hash()) {
+        if cache.lines().front(key, cache.lines().spot(key)).is_none() && !cache.promote(key) {
             return None;
         }
-        cache.front(key, key.hash()).map(|entry| entry.ids[..entry.count()].to_vec())
+        cache.lines().front(key, cache.lines().spot(key)).map(|entry| {
+            let count = entry.write_ids(&mut [MaybeUninit::uninit(); MAX_IDS]);
+            entry.ids[..count].to_vec()
+        })
     }
 
     #[test]
@@ -184,8 +247,8 @@ mod tests {
         assert_eq!(find(&mut cache, b"ab"), Some(vec![1, 2, 3]));
         assert_eq!(find(&mut cache, b"cd"), None);
         assert_eq!(find(&mut cache, b"sixteen less on"), Some(vec![0, 7, 0, 8]));
-        assert_eq!(key(b"sixteen less one"), Key::NONE);
-        assert!(cache.front(Key::NONE, Key::NONE.hash()).is_none());
+        assert_eq!(key(b"ab").long_hash(), None);
+        assert_eq!(Key::of_long(u32::MAX).long_hash(), Some(u32::MAX));
     }
 
     #[test]
@@ -208,10 +271,10 @@ mod tests {
     #[test]
     fn what_is_asked_for_again_stays() {
         let mut cache = Cache::new();
-        let line_of = |pretoken: &[u8]| Cache::new().line_idx(key(pretoken).hash());
+        let spot_of = |pretoken: &[u8]| Cache::new().lines().spot(key(pretoken));
         let same_line: Vec<Vec<u8>> = (0_u32..1 << 20)
             .map(|number| number.to_string().into_bytes())
-            .filter(|pretoken| line_of(pretoken) == 3)
+            .filter(|pretoken| spot_of(pretoken) == Spot(3 * 64))
             .take(20)
             .collect();
         for pretoken in &same_line {

@@ -1,7 +1,7 @@
 //! From a pretoken to its token ids, exactly and without surprises in time or memory.
 //!
-//! Natural text repeats its pretokens, so most of them are answered by a cache of bounded size ([`cache`]), which is asked for a few
-//! hundred at a time ([`queue`]). The rest are merged: short ones in an array and longer ones with a heap ([`merge`]), giants in
+//! Natural text repeats its pretokens, so most of them are answered by caches of bounded size ([`cache`], [`long_cache`]), which are
+//! asked for a few hundred at a time ([`queue`]). The rest are merged: short ones in an array and longer ones with a heap ([`merge`]), giants in
 //! windows ([`giant`]), so that the time is linear in the text. Which two ids merge, how early and into what comes from one
 //! table ([`pairs`]); rank and id are separate there, because vocabularies exist whose merges are not in id order.
 //!
@@ -12,6 +12,7 @@ mod cache;
 mod chars;
 mod coverage;
 mod giant;
+mod long_cache;
 mod merge;
 mod ordered;
 mod pairs;
@@ -24,6 +25,7 @@ use pairs::RankedId;
 pub(crate) use queue::Queue;
 
 use crate::progress::Stop;
+use crate::short;
 use crate::token::TokenId;
 use cache::{Cache, Key};
 use chars::Characters;
@@ -31,6 +33,10 @@ pub use coverage::Coverage;
 pub(crate) use giant::{Broken, Giant};
 use giant::{Lengths, WindowSpace, Windows};
 use hashbrown::HashMap;
+use long_cache::LongCache;
+
+/// Bytes up to which a pretoken beyond ASCII is hardly ever more tokens than an entry of the cache holds.
+const MAX_FEW_BYTES: usize = 8;
 
 /// Bytes up to which the quadratic array merge beats the heap (benches: even at about 90 bytes of English letters).
 const MAX_SHORT_BYTES: usize = 64;
@@ -60,6 +66,7 @@ pub type WholePieces = HashMap<Box<[u8]>, TokenId, foldhash::fast::FixedState>;
 #[derive(Debug)]
 pub struct Scratch {
     cache: Cache,
+    long_cache: LongCache,
     waiting: Box<queue::Waiting>,
     long: LongMerge,
     missing_byte: Option<u8>,
@@ -72,6 +79,7 @@ impl Default for Scratch {
     fn default() -> Self {
         Self {
             cache: Cache::new(),
+            long_cache: LongCache::default(),
             waiting: Box::default(),
             long: LongMerge::default(),
             missing_byte: None,
@@ -131,15 +139,36 @@ impl Encoder {
         Self { byte_ids, byte_pairs, pairs, characters, whole_pieces, lengths }
     }
 
-    /// Appends the ids of a pretoken that the cache lacks, and keeps them there if it has a key.
+    /// Appends the ids of a short pretoken that the cache lacks, and keeps them there, or with those of long ones if they are many.
     #[inline(never)]
     fn encode_unknown(&self, pretoken: &[u8], key: Key, scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
+        if pretoken.len() > MAX_FEW_BYTES && !pretoken.is_ascii() {
+            return self.encode_long(pretoken, LongCache::hash(pretoken), scratch, ids, stop);
+        }
         let first = ids.len();
-        let missing_before = scratch.missing_byte;
         self.encode_uncached(pretoken, scratch, ids, stop);
         // Incomplete ids are not kept: another text must meet the missing byte again.
-        if key != Key::NONE && scratch.missing_byte == missing_before {
+        if scratch.missing_byte.is_none() {
             scratch.cache.insert(key, &ids[first..]);
+        }
+    }
+
+    /// Appends the ids of a pretoken with this hash that no key finds, and keeps them if it is not too long for that.
+    #[inline(never)]
+    fn encode_long(&self, pretoken: &[u8], hash: u32, scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
+        let takes = scratch.long_cache.takes(hash);
+        if takes && scratch.long_cache.append(hash, pretoken, ids) {
+            return;
+        }
+        let first = ids.len();
+        self.encode_uncached(pretoken, scratch, ids, stop);
+        if scratch.missing_byte.is_some() {
+            return;
+        }
+        if pretoken.len() <= short::MAX_BYTES && ids.len() - first <= cache::MAX_IDS {
+            scratch.cache.insert(Key::new(pretoken, 0, pretoken.len()), &ids[first..]);
+        } else if takes && pretoken.len() <= long_cache::MAX_BYTES {
+            scratch.long_cache.insert(hash, pretoken, &ids[first..]);
         }
     }
 
@@ -234,6 +263,37 @@ mod tests {
             assert_eq!(encode(&encoder, scratch, b"ab"), [0]);
             assert_eq!(scratch.take_missing_byte(), Some(b'b'));
         }
+    }
+
+    #[test]
+    fn a_byte_without_a_token_is_remembered_though_another_was_met_before() {
+        let encoder = Encoder::new([(b'a', 0)], [].into_iter(), None);
+        let scratch = &mut Scratch::default();
+        let long = b"ac".repeat(20);
+        assert_eq!(encode(&encoder, scratch, b"ab"), [0]);
+        assert_eq!(encode(&encoder, scratch, b"ac"), [0]);
+        assert_eq!(encode(&encoder, scratch, &long), [0; 20]);
+        for pretoken in [b"ac", &long[..]] {
+            scratch.take_missing_byte();
+            encode(&encoder, scratch, pretoken);
+            assert_eq!(scratch.take_missing_byte(), Some(b'c'));
+        }
+    }
+
+    #[test]
+    fn what_waits_is_found_though_the_cache_has_grown() {
+        let encoder = encoder(&[]);
+        let pretokens: Vec<String> = (0..40_000).map(|number| format!("{:04}", number / 2)).collect();
+        let (text, scratch) = (pretokens.concat(), &mut Scratch::default());
+        let (mut ids, stop) = (Vec::new(), Stop::default());
+        let mut queue = Queue::new(&encoder, text.as_bytes(), scratch, &mut ids, &stop);
+        let mut end = 0;
+        for pretoken in &pretokens {
+            end += pretoken.len();
+            queue.end(end);
+        }
+        queue.finish();
+        assert!(ids.into_iter().eq(text.bytes().map(TokenId::from)));
     }
 
     #[test]

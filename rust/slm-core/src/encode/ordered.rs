@@ -23,6 +23,11 @@ impl Ordered {
         whole
     }
 
+    /// Takes the ids of all chunks at once.
+    pub(super) fn set_whole(&mut self, whole: EncodedBatch) {
+        self.whole = whole;
+    }
+
     /// Takes the ids of a chunk, and gives a buffer for those of another.
     pub(super) fn add(&mut self, chunk_idx: usize, part: EncodedBatch) -> EncodedBatch {
         if chunk_idx != self.len {

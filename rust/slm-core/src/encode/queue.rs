@@ -4,10 +4,12 @@
 //! core. So first the ends of many are gathered, then their keys are made and their lines asked for, and then the ids are taken,
 //! by now without waiting. Each of the three is a loop of its own with nothing else in it.
 
-use super::cache::{Key, MAX_IDS};
+use super::cache::{Key, MAX_IDS, Spot};
+use super::long_cache::LongCache;
 use super::{Encoder, Scratch, TokenId};
 use crate::pretokenize::Ends;
 use crate::progress::Stop;
+use crate::short;
 
 /// Pretokens that wait: their lines of the cache fill a third of a first-level cache.
 const CAPACITY: usize = 256;
@@ -20,13 +22,15 @@ const MARGIN: usize = 64;
 pub(super) struct Waiting {
     ends: [usize; CAPACITY + MARGIN],
     keys: [Key; CAPACITY + MARGIN],
-    hashes: [u32; CAPACITY + MARGIN],
+    spots: [Spot; CAPACITY + MARGIN],
+    /// Numbers of those that are too long for a key.
+    long: [usize; CAPACITY + MARGIN],
 }
 
 impl Default for Waiting {
     fn default() -> Self {
         const ALL: usize = CAPACITY + MARGIN;
-        Self { ends: [0; ALL], keys: [Key::NONE; ALL], hashes: [0; ALL] }
+        Self { ends: [0; ALL], keys: [Key::default(); ALL], spots: [Spot::default(); ALL], long: [0; ALL] }
     }
 }
 
@@ -88,15 +92,23 @@ impl<'a> Queue<'a> {
 
     #[inline(never)]
     fn flush(&mut self) {
-        self.make_keys();
+        let num_long = self.make_keys();
+        self.prefetch_long(num_long);
         let mut next = self.append_known(0);
         while next < self.len {
-            let (key, hash) = (self.scratch.waiting.keys[next], self.scratch.waiting.hashes[next]);
-            if !self.scratch.cache.promote(key, hash) {
+            let key = self.scratch.waiting.keys[next];
+            let long_hash = key.long_hash();
+            if long_hash.is_some() || !self.scratch.cache.promote(key) {
                 let start = next.checked_sub(1).map_or(self.start, |before| self.scratch.waiting.ends[before]);
-                let end = self.scratch.waiting.ends[next];
-                self.encoder.encode_unknown(&self.text[start..end], key, self.scratch, self.ids, self.stop);
+                let pretoken = &self.text[start..self.scratch.waiting.ends[next]];
+                match long_hash {
+                    Some(hash) => self.encoder.encode_long(pretoken, hash, self.scratch, self.ids, self.stop),
+                    None => self.encoder.encode_unknown(pretoken, key, self.scratch, self.ids, self.stop),
+                }
                 next += 1;
+            } else {
+                // The cache may have grown since.
+                self.scratch.waiting.spots[next] = self.scratch.cache.lines().spot(key);
             }
             next = self.append_known(next);
         }
@@ -106,17 +118,41 @@ impl<'a> Queue<'a> {
         self.len = 0;
     }
 
-    /// Makes the keys of all that wait, and asks for their lines of the cache.
+    /// Makes the keys of all that wait, and asks for where they are in the caches. Gives how many are long.
     #[inline]
-    fn make_keys(&mut self) {
-        let Scratch { cache, waiting, .. } = &mut *self.scratch;
-        let Waiting { ends, keys, hashes } = &mut **waiting;
-        let mut start = self.start;
-        for ((&end, key), hash) in ends[..self.len].iter().zip(keys).zip(hashes) {
-            *key = Key::new(self.text, start, end);
-            *hash = key.hash();
-            cache.prefetch(*hash);
+    fn make_keys(&mut self) -> usize {
+        let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
+        let Waiting { ends, keys, spots, long } = &mut **waiting;
+        let (text, lines) = (self.text, cache.lines());
+        let (mut start, mut num_long) = (self.start, 0);
+        for (idx, ((&end, key), spot)) in ends[..self.len].iter().zip(keys).zip(spots).enumerate() {
+            if end - start > short::MAX_BYTES {
+                let long_hash = LongCache::hash(&text[start..end]);
+                // Any line will do, as long as it is near.
+                (*key, *spot) = (Key::of_long(long_hash), Spot::default());
+                if long_cache.takes(long_hash) {
+                    long_cache.prefetch_bucket(long_hash);
+                    long[num_long] = idx;
+                    num_long += 1;
+                }
+            } else {
+                *key = Key::new(text, start, end);
+                *spot = lines.spot(*key);
+                lines.prefetch(*spot);
+            }
             start = end;
+        }
+        num_long
+    }
+
+    /// Asks for the records of the long ones, whose buckets are here by now.
+    #[inline]
+    fn prefetch_long(&self, num_long: usize) {
+        let Scratch { long_cache, waiting, .. } = &*self.scratch;
+        for &idx in &waiting.long[..num_long] {
+            if let Some(hash) = waiting.keys[idx].long_hash() {
+                long_cache.prefetch_record(hash);
+            }
         }
     }
 
@@ -125,15 +161,13 @@ impl<'a> Queue<'a> {
     fn append_known(&mut self, mut next: usize) -> usize {
         let Scratch { cache, waiting, .. } = &*self.scratch;
         self.ids.reserve(MAX_IDS * (self.len - next));
-        let mut len = self.ids.len();
-        let base = self.ids.as_mut_ptr();
-        let (keys, hashes) = (&waiting.keys[..self.len], &waiting.hashes[..self.len]);
+        let (mut len, base) = (self.ids.len(), self.ids.as_mut_ptr());
+        let (keys, spots, lines) = (&waiting.keys[..self.len], &waiting.spots[..self.len], cache.lines());
         while next < keys.len() {
-            let Some(entry) = cache.front(keys[next], hashes[next]) else { break };
+            let Some(entry) = lines.front(keys[next], spots[next]) else { break };
             // SAFETY: `reserve` made room for MAX_IDS more ids for each pretoken that waits, and each moves `len` on by at most
             // MAX_IDS; all that is below `len` is written.
-            unsafe { base.add(len).cast::<[TokenId; MAX_IDS]>().write_unaligned(entry.ids) };
-            len += entry.count();
+            len += entry.write_ids(unsafe { &mut *base.add(len).cast() });
             next += 1;
         }
         // SAFETY: see above.

@@ -3,6 +3,7 @@
 //! The answers for `\p{L}`, `\p{N}` and `\s` come from the Unicode 16 tables of `regex-syntax`, the same version as that of the
 //! regex engine in Hugging Face's wheels; ASCII has a table of its own, which stays in the first-level cache.
 
+use super::blocks::{Block, Table};
 use regex_syntax::hir::{Class as HirClass, HirKind};
 use std::sync::LazyLock;
 
@@ -60,22 +61,44 @@ pub(super) fn table<T: Copy>(other: T, patterns: &[(&str, T)]) -> Box<[T]> {
 pub(super) struct Classes(&'static [Class]);
 
 impl Classes {
-    pub(super) fn new() -> Self {
-        Self(&CLASSES)
-    }
-
     /// The class and the length of the character that starts at `at`, which is within `text`.
     #[inline]
     pub(super) fn at(self, text: &[u8], at: usize) -> (Class, usize) {
         let byte = text[at];
         if byte < 0x80 { (ASCII[byte as usize], 1) } else { self.beyond_ascii(text, at) }
     }
+}
 
-    /// As [`Classes::at`] for a character of two bytes or more.
+impl Table for Classes {
+    type Class = Class;
+
+    const IS_CASED: bool = false;
+
+    const HAN: Class = Class::Letter;
+
+    fn new() -> Self {
+        Self(&CLASSES)
+    }
+
     #[inline]
-    pub(super) fn beyond_ascii(self, text: &[u8], at: usize) -> (Class, usize) {
+    fn beyond_ascii(self, text: &[u8], at: usize) -> (Class, usize) {
         let (code_point, length) = decode(text, at);
         (self.0[code_point as usize & 0x1F_FFFF], length)
+    }
+
+    #[inline]
+    fn is_space(class: Class) -> bool {
+        class == Class::Space
+    }
+
+    #[inline]
+    fn set(block: &mut Block, class: Class, bytes: u64) {
+        match class {
+            Class::Letter => block.letter |= bytes,
+            Class::Number => block.number |= bytes,
+            Class::Space => block.space |= bytes,
+            Class::Other => {}
+        }
     }
 }
 

@@ -16,12 +16,13 @@
 //! a run of them starts a pretoken at every multiple of the limit.
 
 use super::blocks::{Block, BlockReader};
+use super::classes::Classes;
 use super::runs::{Groups, after};
 
 /// Finds where pretokens start, a block at a time: gives offsets and masks. `DIGITS` is the limit on numbers, 0 for none.
 pub(super) struct Starts<'a, const DIGITS: u8> {
     text: &'a [u8],
-    blocks: BlockReader<'a>,
+    blocks: BlockReader<'a, Classes>,
     /// The block before, of which the top bits are looked at.
     before: Block,
     /// What a contraction at the end of the block before adds to and takes from this one.
@@ -34,7 +35,7 @@ impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
     pub(super) fn new(text: &'a [u8]) -> Self {
         Self {
             text,
-            blocks: BlockReader::new(text),
+            blocks: BlockReader::new(text, 0),
             before: Block::default(),
             added: 0,
             removed: 0,

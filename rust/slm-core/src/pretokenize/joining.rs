@@ -2,12 +2,12 @@
 //! and numbers in groups.
 //!
 //! ```text
-//! [^\r\n\p{L}\p{N}]?WORD|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+//! [^\r\n\p{L}\p{N}]?WORD|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //! ```
 //!
 //! Call whitespace that is no line end inline, and what is neither a letter, a number nor whitespace a sign. A pretoken starts
 //!
-//! - (a) at whitespace after something else, but for line ends after a sign, which belong to it;
+//! - (a) at whitespace after something else, but for line ends after a sign, which belong to it (and slashes among them, for GPT-4o);
 //! - (b) behind these line ends;
 //! - (c) at inline whitespace behind a line end, if no further line end follows it in the same whitespace;
 //! - (d) at inline whitespace before something else, because of `(?!\S)`: it is the last that is left of its kind;
@@ -17,12 +17,12 @@
 //!
 //! Each is about a character and its neighbours, but for (b) and (c), which go along runs, and (g), which counts.
 
-use super::blocks::{Block, BlockReader};
+use super::blocks::{Block, BlockReader, Table};
 use super::runs::{Carry, Groups, after};
 
 /// Finds where pretokens start by these rules, a block at a time. `DIGITS` is the limit on numbers.
-pub(super) struct Joining<'a, const DIGITS: u8> {
-    blocks: BlockReader<'a>,
+pub(super) struct Joining<'a, T: Table, const DIGITS: u8> {
+    blocks: BlockReader<'a, T>,
     /// The block that comes next, where it starts and how long it is.
     next: Option<(Block, usize, usize)>,
     /// The block before, of which the top bits are looked at, and what was found there.
@@ -39,7 +39,8 @@ pub(super) struct Joining<'a, const DIGITS: u8> {
 /// A block and what was found in it.
 pub(super) struct Found {
     pub block: Block,
-    /// The block behind; whitespace if the text ends.
+    /// The block before it, and the one behind; whitespace if the text ends.
+    pub before: Block,
     pub ahead: Block,
     /// Where the block starts.
     pub offset: usize,
@@ -49,11 +50,14 @@ pub(super) struct Found {
     pub starts: u64,
     /// Those of rule (e).
     pub first_signs: u64,
+    /// Bytes after a sign.
+    pub after_sign: u64,
 }
 
-impl<'a, const DIGITS: u8> Joining<'a, DIGITS> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
-        let mut blocks = BlockReader::new(text);
+impl<'a, T: Table, const DIGITS: u8> Joining<'a, T, DIGITS> {
+    /// Finds those from `at` on, where a pretoken starts.
+    pub(super) fn new(text: &'a [u8], at: usize) -> Self {
+        let mut blocks = BlockReader::new(text, at);
         Self {
             next: blocks.next(),
             blocks,
@@ -72,15 +76,17 @@ impl<'a, const DIGITS: u8> Joining<'a, DIGITS> {
         let (block, offset, length) = self.next?;
         self.next = self.blocks.next();
         let ahead = self.next.map_or(Block { space: u64::MAX, ..Block::default() }, |(ahead, ..)| ahead);
-        let before = &self.before;
+        let before = self.before;
         let Block { letter, number, space, line_end, continued, .. } = block;
-        let sign = !(letter | number | space);
+        let mut sign = !(letter | number | space);
         let inline = space & !line_end;
         let after_space = after(space, before.space);
         let after_line_end = after(line_end, before.line_end);
-        let after_sign = after(sign, self.signs_before);
 
-        let (behind, joined) = self.line_ends.along(line_end, line_end & after_sign);
+        // A slash is a sign, but not behind a line end that belongs to one; there are slashes in a block only where this is asked.
+        let (behind, joined) = self.line_ends.along(line_end | block.slash, line_end & after(sign, self.signs_before));
+        sign &= !joined;
+        let after_sign = after(sign, self.signs_before);
         let before_space = space >> 1 | ahead.space << 63;
         let mut starts = space & !after_space & !joined | behind | inline & !before_space & !block.wide;
         if block.wide_space_starts != 0 {
@@ -100,7 +106,7 @@ impl<'a, const DIGITS: u8> Joining<'a, DIGITS> {
 
         (self.before, self.signs_before, self.first_signs_before) = (block, sign, first_signs);
         let places = u64::MAX >> (64 - length) & !u64::from(offset == 0);
-        Some(Found { block, ahead, offset, places, starts, first_signs })
+        Some(Found { block, before, ahead, offset, places, starts, first_signs, after_sign })
     }
 
     /// Rule (c): those of `indents`, the first inline whitespace behind line ends, that are not followed by another line end.
@@ -128,7 +134,7 @@ impl<'a, const DIGITS: u8> Joining<'a, DIGITS> {
         match self.next {
             // The whole text is looked at once at most: the next indent is behind the next line end.
             Some((_, start, _)) if inline == u64::MAX => self.blocks.has_line_end_in_space(start + 64),
-            _ => (inline + 1) & !inline & ahead.line_end != 0,
+            _ => inline.wrapping_add(1) & !inline & ahead.line_end != 0,
         }
     }
 }

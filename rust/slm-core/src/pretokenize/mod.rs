@@ -6,7 +6,7 @@
 //! a table, or refused.
 //!
 //! Read in this order: this file, [`settings`] (how a pretokenizer is asked for and written down), [`pattern`] (the named
-//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`joining`] (what the last two share), [`classes`], [`blocks`] and [`runs`]
+//! rules) with [`gpt2`], [`cl100k`] and [`o200k`], [`joining`] (what the last two share), [`classes`], [`blocks`], [`vectors`] and [`runs`]
 //! (what they ask about characters), [`nfc`], [`regex`] (any other rule), [`open`] (cuts in text that is hard to cut).
 
 mod blocks;
@@ -23,6 +23,7 @@ mod runs;
 mod settings;
 #[cfg(test)]
 mod twins;
+mod vectors;
 
 use crate::error::Result;
 pub(crate) use open::{FoundEnd, Known, OpenPretoken, OpenSplitter};

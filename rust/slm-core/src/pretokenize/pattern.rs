@@ -1,5 +1,6 @@
 //! The patterns that have a name, and the scanner of each.
 
+use super::blocks::Table;
 use super::classes::{Class, Classes, length_of_lead};
 use super::o200k::Kinds;
 use super::{Ends, cl100k, gpt2, o200k};
@@ -120,9 +121,9 @@ impl Named {
             (Pattern::Cl100k | Pattern::Qwen2, 1) => ranges(cl100k::Starts::<1>::new(text), text, f),
             (Pattern::Cl100k | Pattern::Qwen2, 2) => ranges(cl100k::Starts::<2>::new(text), text, f),
             (Pattern::Cl100k | Pattern::Qwen2, _) => ranges(cl100k::Starts::<3>::new(text), text, f),
-            (Pattern::O200k, 1) => as_o200k::<1>(text, f),
-            (Pattern::O200k, 2) => as_o200k::<2>(text, f),
-            (Pattern::O200k, _) => as_o200k::<3>(text, f),
+            (Pattern::O200k, 1) => ranges(o200k::Starts::<1>::new(text), text, f),
+            (Pattern::O200k, 2) => ranges(o200k::Starts::<2>::new(text), text, f),
+            (Pattern::O200k, _) => ranges(o200k::Starts::<3>::new(text), text, f),
         }
     }
 
@@ -137,7 +138,9 @@ impl Named {
             (Pattern::Cl100k | Pattern::Qwen2, 1) => tell(cl100k::Starts::<1>::new(text), text, ends),
             (Pattern::Cl100k | Pattern::Qwen2, 2) => tell(cl100k::Starts::<2>::new(text), text, ends),
             (Pattern::Cl100k | Pattern::Qwen2, _) => tell(cl100k::Starts::<3>::new(text), text, ends),
-            (Pattern::O200k, _) => self.for_each_range(text, |_, end| ends.end(end)),
+            (Pattern::O200k, 1) => tell(o200k::Starts::<1>::new(text), text, ends),
+            (Pattern::O200k, 2) => tell(o200k::Starts::<2>::new(text), text, ends),
+            (Pattern::O200k, _) => tell(o200k::Starts::<3>::new(text), text, ends),
         }
     }
 
@@ -191,23 +194,6 @@ fn tell(starts: impl Iterator<Item = (usize, u64)>, text: &[u8], ends: &mut impl
     }
     if !text.is_empty() {
         ends.end(text.len());
-    }
-}
-
-#[inline]
-fn as_o200k<const DIGITS: usize>(text: &[u8], f: impl FnMut(usize, usize)) {
-    let kinds = Kinds::new();
-    one_by_one(text, |start| o200k::end_of_pretoken::<DIGITS>(text, kinds, start), f);
-}
-
-/// Calls `f` with each pretoken that `end_of` finds.
-#[inline]
-fn one_by_one(text: &[u8], end_of: impl Fn(usize) -> usize, mut f: impl FnMut(usize, usize)) {
-    let mut start = 0;
-    while start < text.len() {
-        let end = end_of(start);
-        f(start, end);
-        start = end;
     }
 }
 

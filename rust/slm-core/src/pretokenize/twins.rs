@@ -1,24 +1,41 @@
 //! Scanners by masks against the same patterns character by character, on hostile text at every place of a block.
 
+use super::blocks::Table;
 use super::classes::Classes;
-use super::{cl100k, pattern};
+use super::{cl100k, o200k, pattern};
 use proptest::prelude::*;
 
 /// The limits on numbers that a pattern can have.
 type ByLimit = [fn(&str) -> Vec<usize>; 3];
 
 const CL100K: [ByLimit; 2] =
-    [[by_masks::<1>, by_masks::<2>, by_masks::<3>], [by_char::<1>, by_char::<2>, by_char::<3>]];
+    [[cl100k_by_masks::<1>, cl100k_by_masks::<2>, cl100k_by_masks::<3>], [cl100k::<1>, cl100k::<2>, cl100k::<3>]];
 
-fn by_masks<const DIGITS: u8>(text: &str) -> Vec<usize> {
-    let mut ends = Vec::new();
-    pattern::ranges(cl100k::Starts::<DIGITS>::new(text.as_bytes()), text.as_bytes(), |_, end| ends.push(end));
-    ends
+const O200K: [ByLimit; 2] =
+    [[o200k_by_masks::<1>, o200k_by_masks::<2>, o200k_by_masks::<3>], [o200k::<1>, o200k::<2>, o200k::<3>]];
+
+fn cl100k_by_masks<const DIGITS: u8>(text: &str) -> Vec<usize> {
+    ends_by_masks(text, cl100k::Starts::<DIGITS>::new(text.as_bytes()))
 }
 
-fn by_char<const DIGITS: usize>(text: &str) -> Vec<usize> {
+fn o200k_by_masks<const DIGITS: u8>(text: &str) -> Vec<usize> {
+    ends_by_masks(text, o200k::Starts::<DIGITS>::new(text.as_bytes()))
+}
+
+fn cl100k<const DIGITS: u8>(text: &str) -> Vec<usize> {
     let classes = Classes::new();
     ends_one_by_one(text, |start| cl100k::by_char::end_of_pretoken::<DIGITS>(text.as_bytes(), classes, start))
+}
+
+fn o200k<const DIGITS: u8>(text: &str) -> Vec<usize> {
+    let kinds = o200k::Kinds::new();
+    ends_one_by_one(text, |start| o200k::by_char::end_of_pretoken::<DIGITS>(text.as_bytes(), kinds, start))
+}
+
+fn ends_by_masks(text: &str, starts: impl Iterator<Item = (usize, u64)>) -> Vec<usize> {
+    let mut ends = Vec::new();
+    pattern::ranges(starts, text.as_bytes(), |_, end| ends.push(end));
+    ends
 }
 
 fn ends_one_by_one(text: &str, end_of: impl Fn(usize) -> usize) -> Vec<usize> {
@@ -55,20 +72,27 @@ proptest! {
         for offset in 0..64 {
             let text: String = std::iter::repeat_n(before, offset).chain(text.chars()).collect();
             assert_same(&text, CL100K);
+            assert_same(&text, O200K);
         }
     }
 }
 
+/// Every text of five of these characters, across the end of a block at some places.
+fn short_texts(characters: &[char]) -> impl Iterator<Item = String> {
+    (0..characters.len().pow(5)).flat_map(move |code| {
+        [0, 59, 61, 63].map(|offset| {
+            let before = std::iter::repeat_n('a', offset);
+            before.chain((0..5).map(|idx| characters[code / characters.len().pow(idx) % characters.len()])).collect()
+        })
+    })
+}
+
 #[test]
 fn every_short_text_is_split_alike_across_blocks() {
-    let characters = ['a', 's', '1', '\'', '!', ' ', '\t', '\n', '\u{3000}', '，'];
-    let mut text = String::new();
-    for code in 0..characters.len().pow(5) {
-        for offset in [0, 59, 61, 63] {
-            text.clear();
-            text.extend(std::iter::repeat_n('a', offset));
-            text.extend((0..5).map(|idx| characters[code / characters.len().pow(idx) % characters.len()]));
-            assert_same(&text, CL100K);
-        }
+    for text in short_texts(&['a', 's', '1', '\'', '!', ' ', '\t', '\n', '\u{3000}', '，']) {
+        assert_same(&text, CL100K);
+    }
+    for text in short_texts(&['a', 'S', 'B', '語', '\u{301}', '\'', '!', ' ', '\n', '/']) {
+        assert_same(&text, O200K);
     }
 }

@@ -5,7 +5,7 @@ use crate::pretokenize::joining::contraction;
 
 /// Where the pretoken that starts at `start`, which is within `text`, ends. At most `MAX_NUMBERS` numbers are in one.
 #[inline]
-pub(in crate::pretokenize) fn end_of_pretoken<const MAX_NUMBERS: usize>(
+pub(in crate::pretokenize) fn end_of_pretoken<const MAX_NUMBERS: u8>(
     text: &[u8],
     classes: Classes,
     start: usize,
@@ -59,7 +59,7 @@ fn end_of_run(text: &[u8], classes: Classes, mut at: usize, class: Class) -> usi
 }
 
 /// The end of numbers, of which the first ends at `at`.
-fn end_of_numbers<const MAX_NUMBERS: usize>(text: &[u8], classes: Classes, mut at: usize) -> usize {
+fn end_of_numbers<const MAX_NUMBERS: u8>(text: &[u8], classes: Classes, mut at: usize) -> usize {
     for _ in 1..MAX_NUMBERS {
         if !is(text, classes, at, Class::Number) {
             break;

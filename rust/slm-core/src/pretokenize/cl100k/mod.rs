@@ -10,19 +10,20 @@
 #[cfg(test)]
 pub(super) mod by_char;
 
+use super::classes::Classes;
 use super::joining::{Joining, contraction};
 
 /// Finds where pretokens start, a block at a time. `DIGITS` is the limit on numbers.
 pub(super) struct Starts<'a, const DIGITS: u8> {
     text: &'a [u8],
-    joining: Joining<'a, DIGITS>,
+    joining: Joining<'a, Classes, DIGITS>,
     /// What contractions at the end of the block before add to this one.
     added: u64,
 }
 
 impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, joining: Joining::new(text), added: 0 }
+        Self { text, joining: Joining::new(text, 0), added: 0 }
     }
 
     /// Where contractions end whose quotes these are, in the block at `offset`.
