@@ -165,9 +165,10 @@ impl<'a, T: Table> BlockReader<'a, T> {
         last
     }
 
-    /// Whether there is a line end in the whitespace at `at`.
+    /// Whether there is a line end in the whitespace at `at`, or behind the character that `at` is within.
     #[cold]
     pub(super) fn has_line_end_in_space(&self, mut at: usize) -> bool {
+        at += self.text[at.min(self.text.len())..].iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
         while let Some(length @ 1..) = self.length_of_space(at) {
             if matches!(self.text[at], b'\n' | b'\r') {
                 return true;

@@ -96,3 +96,18 @@ fn every_short_text_is_split_alike_across_blocks() {
         assert_same(&text, O200K);
     }
 }
+
+/// Runs that begin at, or reach over, any place of a block, in what decides over a run from either side.
+#[test]
+fn every_run_is_split_alike_across_blocks() {
+    for (unit, length) in ALPHABET.chars().flat_map(|unit| (15..70).map(move |length| (unit, length))) {
+        let run: String = std::iter::repeat_n(unit, length).collect();
+        for before in ["", "\n", "a\n", "!a\n", "!\n", " \n", "a ", "語"] {
+            for after in ["", "\n", "a", " \n", "!", " a", "/\n"] {
+                let text = format!("{before}{run}{after}");
+                assert_same(&text, CL100K);
+                assert_same(&text, O200K);
+            }
+        }
+    }
+}
