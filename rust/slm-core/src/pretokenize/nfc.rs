@@ -7,20 +7,28 @@
 
 use super::classes::{decode, length_of_lead};
 use std::sync::LazyLock;
-use unicode_normalization_alignments::char::canonical_combining_class;
+use unicode_normalization_alignments::char::{canonical_combining_class, decompose_canonical};
 use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-/// A character that may be composed with one before it, or is written as others.
+/// A character that may be composed with one before it.
 const UNSTABLE: u8 = u8::MAX;
 
-/// For every code point [`UNSTABLE`], or else its canonical combining class, which is at most 240.
+/// A character that is written as others, of which the first is stable: U+2000 as U+2002.
+const REWRITTEN: u8 = u8::MAX - 1;
+
+/// For every code point [`UNSTABLE`], [`REWRITTEN`], or else its canonical combining class, which is at most 240.
 static ORDER: LazyLock<Box<[u8]>> = LazyLock::new(|| {
+    let order_alone = |character| match is_nfc_quick(std::iter::once(character)) {
+        IsNormalized::Yes => canonical_combining_class(character),
+        _ => UNSTABLE,
+    };
     let order = |code_point| {
         let Some(character) = char::from_u32(code_point) else { return 0 };
-        match is_nfc_quick(std::iter::once(character)) {
-            IsNormalized::Yes => canonical_combining_class(character),
-            _ => UNSTABLE,
-        }
+        let order = order_alone(character);
+        let mut first = None;
+        decompose_canonical(character, |part| _ = first.get_or_insert(part));
+        let is_rewritten = order == UNSTABLE && first.is_some_and(|first| order_alone(first) == 0);
+        if is_rewritten { REWRITTEN } else { order }
     };
     (0..=0x10_FFFF).map(order).collect()
 });
@@ -48,6 +56,12 @@ impl Order {
     /// before such a character, and both parts be composed alone.
     pub(super) fn is_stable(self, text: &[u8], at: usize) -> bool {
         self.at(text, at).0 == 0
+    }
+
+    /// Whether nothing before the character that starts at `at` changes because of it, as it may itself. A text can be cut before
+    /// such a character too.
+    pub(super) fn is_border(self, text: &[u8], at: usize) -> bool {
+        matches!(self.at(text, at).0, 0 | REWRITTEN)
     }
 }
 
@@ -86,7 +100,7 @@ fn next_disorder(text: &[u8], order: Order, from: usize) -> Option<(usize, usize
             continue;
         }
         let (next_order, length) = order.at(text, at);
-        if next_order == UNSTABLE || next_order != 0 && next_order < last_order {
+        if next_order >= REWRITTEN || next_order != 0 && next_order < last_order {
             let mut end = at + length;
             while end < text.len() && !order.is_stable(text, end) {
                 end += length_of_lead(text[end]);
@@ -137,14 +151,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_text_can_be_cut_before_every_border() {
+        let is_border = |character: char| Order::new().is_border(character.to_string().as_bytes(), 0);
+        for character in (0..=0x10_FFFF).filter_map(char::from_u32).filter(|&character| is_border(character)) {
+            let right = format!("{character}\u{301}\u{316}{character}");
+            for left in ["a", "a\u{301}", "\u{1100}", "\u{1100}\u{1161}", "\u{915}", &character.to_string()] {
+                assert_eq!(composed(left) + &composed(&right), plainly(&(left.to_owned() + &right)), "{character:?}");
+            }
+        }
+        for (character, expected) in [('\u{2000}', true), ('\u{958}', true), ('\u{301}', false), ('\u{1161}', false)] {
+            assert_eq!(is_border(character), expected, "{character:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn random_text_is_composed_as_it_is_plainly(
-            text in "[a-c \u{e9}\u{301}\u{316}\u{345}\u{30a}\u{1100}\u{1161}\u{11a8}\u{ac00}\u{958}\u{f73}\u{212b}\u{1b6b}]{0,60}"
+            text in "[a-c \u{e9}\u{301}\u{316}\u{345}\u{30a}\u{1100}\u{1161}\u{11a8}\u{ac00}\u{958}\u{f73}\u{212b}\u{1b6b}\u{2000}]{0,60}"
         ) {
             prop_assert_eq!(composed(&text), plainly(&text));
-            // A text can be cut before any stable character.
-            for (at, _) in text.char_indices().filter(|(at, _)| Order::new().is_stable(text.as_bytes(), *at)) {
+            for (at, _) in text.char_indices().filter(|(at, _)| Order::new().is_border(text.as_bytes(), *at)) {
                 prop_assert_eq!(composed(&text[..at]) + &composed(&text[at..]), composed(&text));
             }
         }

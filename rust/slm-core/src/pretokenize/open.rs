@@ -13,10 +13,14 @@ use super::nfc::{self, Order};
 use super::regex::{Attempt, RegexRule};
 use super::{Normalization, Pretokenizer, Rule};
 use crate::error::Result;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes of a letter with its marks, beyond which no place is looked for among them.
 const MAX_COMPOSED_BYTES: usize = 64;
+
+/// Of how many settled places, the last ones, it is seen whether the text before splits alike.
+const MAX_TRIED_CUTS: usize = 4;
 
 /// Finds cuts in text that begins where a pretoken does.
 #[derive(Debug)]
@@ -83,18 +87,24 @@ impl OpenSplitter {
         let mut buffer = String::new();
         let prepared = self.pretokenizer.prepare(text, begins, &mut buffer).unwrap_or(text);
         let mut places = self.places(text, prepared);
-        let mut cut = Place::default();
+        let mut last = VecDeque::with_capacity(MAX_TRIED_CUTS);
         for end in self.rule.settled(prepared.as_bytes()) {
             let place = places.last_until(end);
             if place.prepared == end {
-                cut = place;
+                last.truncate(MAX_TRIED_CUTS - 1);
+                last.push_front(place);
             }
         }
-        // What looks ahead may find the end of the text where it did not before: `a+(?!b)|a`, cut before the last letter of `aab`.
+        last.into_iter().find(|cut| self.is_split_alike(prepared, cut.prepared)).map_or(0, |cut| cut.raw)
+    }
+
+    /// Whether the pretokens before a settled `cut` are the same once the text ends there. What looks ahead may find the end of the
+    /// text where it did not before: `a+(?!b)|a`, cut before the last letter of `aab`, or `\s+(?!\S)|\s`, before that of `\n\ta`.
+    fn is_split_alike(&self, prepared: &str, cut: usize) -> bool {
         let mut settled = self.rule.settled(prepared.as_bytes());
         let mut is_same = true;
-        self.pretokenizer.for_each_range(&prepared[..cut.prepared], |_, end| is_same &= settled.next() == Some(end));
-        if is_same { cut.raw } else { 0 }
+        self.pretokenizer.for_each_range(&prepared[..cut], |_, end| is_same &= settled.next() == Some(end));
+        is_same
     }
 
     /// What is known of the pretoken that `text` begins with, or goes on with; it must have all that followed the last cut.
@@ -128,7 +138,8 @@ impl OpenSplitter {
         let is_decided = attempt.is_decided(&self.rule, prepared.as_bytes(), is_whole);
         let end = match attempt.end.map(|end| (end, self.places(text, prepared).last_until(end))) {
             None => FoundEnd::Before,
-            Some((end, place)) if place.prepared == end => FoundEnd::At(place.raw),
+            // A blank that is put before a text is no part of it, so there is no cut behind it.
+            Some((end, place)) if place.prepared == end && (place.raw > 0 || !begins) => FoundEnd::At(place.raw),
             Some(_) => FoundEnd::Uncut,
         };
         attempt.begin_text();
@@ -150,8 +161,8 @@ impl OpenSplitter {
             return text;
         }
         let order = Order::new();
-        let last_stable = text.char_indices().rev().find(|&(at, _)| order.is_stable(text.as_bytes(), at));
-        &text[..last_stable.map_or(0, |(at, _)| at)]
+        let last_border = text.char_indices().rev().find(|&(at, _)| order.is_border(text.as_bytes(), at));
+        &text[..last_border.map_or(0, |(at, _)| at)]
     }
 
     fn places<'a>(&self, text: &'a str, prepared: &str) -> Places<'a> {
@@ -189,7 +200,7 @@ impl Places<'_> {
         };
         while self.last.raw < self.text.len() {
             let rest = &self.text[self.last.raw..];
-            let is_place = |&(at, _): &(usize, char)| order.is_stable(rest.as_bytes(), at);
+            let is_place = |&(at, _): &(usize, char)| order.is_border(rest.as_bytes(), at);
             let next = rest.char_indices().skip(1).find(is_place).map_or(rest.len(), |(at, _)| at);
             let length = nfc::compose(&rest[..next], &mut self.buffer).map_or(next, str::len);
             if self.last.prepared + length > end {
@@ -310,7 +321,7 @@ mod tests {
 
     fn texts() -> impl Strategy<Value = Vec<String>> {
         let characters =
-            "aabcsStlLeEAÀǅ'' \u{a0}  \n\r\t./=1٣語ʰſ\u{301}\u{316}\u{327}\u{903}é\u{1100}\u{1161}\u{11a8}😀\0";
+            "aabcsStlLeEAÀǅ'' \u{a0}\u{2000}  \n\r\t./=1٣語ʰſ\u{301}\u{316}\u{327}\u{903}é\u{1100}\u{1161}\u{11a8}😀\0";
         let character = prop::sample::select(characters.chars().collect::<Vec<_>>());
         let run = (character, prop_oneof![4 => Just(1), 1 => 2..30_usize]);
         let piece = prop::collection::vec(run, 0..8).prop_map(|runs| {
