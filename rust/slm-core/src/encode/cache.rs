@@ -17,6 +17,9 @@ use std::mem::MaybeUninit;
 /// 16 MiB, which are huge pages.
 const SIZES: [usize; 3] = [1 << 11, 1 << 16, 1 << 18];
 
+/// Bytes that a cache has at most.
+pub(super) const MAX_CACHE_BYTES: u64 = (SIZES[SIZES.len() - 1] * size_of::<Line>()) as u64;
+
 /// Ids that an entry can hold.
 pub(super) const MAX_IDS: usize = 4;
 
@@ -206,6 +209,11 @@ impl Cache {
         let line = self.line_of(entry.key);
         line[usize::from(line[0].key != Key::EMPTY)] = entry;
         self.inserted += 1;
+    }
+
+    #[cfg(test)]
+    pub(super) fn num_bytes(&self) -> u64 {
+        size_of_val(&*self.lines) as u64
     }
 
     #[cold]

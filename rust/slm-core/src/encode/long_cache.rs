@@ -20,6 +20,16 @@ const BYTES_A_BUCKET: usize = 32;
 
 const WAYS: usize = 2;
 
+/// Bytes that a cache has at most: the ring, and the buckets for it.
+pub(super) const MAX_CACHE_BYTES: u64 = {
+    let ring_bytes = SIZES[SIZES.len() - 1];
+    (ring_bytes + num_buckets(ring_bytes) * size_of::<[Slot; WAYS]>()) as u64
+};
+
+const fn num_buckets(ring_bytes: usize) -> usize {
+    (ring_bytes / BYTES_A_BUCKET).next_power_of_two()
+}
+
 /// Of how many pretokens one is always looked for, by its hash.
 const SAMPLED_ONE_IN: u32 = 8;
 
@@ -56,9 +66,8 @@ pub(super) struct LongCache {
 
 impl LongCache {
     fn with_bytes(bytes: usize) -> Self {
-        let num_buckets = (bytes / BYTES_A_BUCKET).next_power_of_two();
         Self {
-            buckets: vec![[Slot::default(); WAYS]; num_buckets].into_boxed_slice(),
+            buckets: vec![[Slot::default(); WAYS]; num_buckets(bytes)].into_boxed_slice(),
             ring: vec![0; bytes].into_boxed_slice(),
             ..Self::default()
         }
@@ -187,6 +196,11 @@ impl LongCache {
         } else if u32::try_from(self.head + ring_bytes).is_err() {
             *self = Self::with_bytes(ring_bytes);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn num_bytes(&self) -> u64 {
+        (size_of_val(&*self.ring) + size_of_val(&*self.buckets)) as u64
     }
 
     #[cold]

@@ -47,6 +47,10 @@ const MAX_KEPT_TEXT_BYTES: usize = 2 << 20;
 /// The id that a byte has when the vocabulary lacks it.
 const NO_TOKEN: TokenId = TokenId::MAX;
 
+/// Bytes that the caches of a [`Scratch`] take at most, which a memory limit has to know of. One that grows is there twice for a
+/// moment, with a quarter of its size.
+pub(crate) const MAX_CACHE_BYTES: u64 = cache::MAX_CACHE_BYTES + long_cache::MAX_CACHE_BYTES;
+
 /// What encoding needs of a vocabulary, ready to look up.
 #[derive(Debug)]
 pub struct Encoder {
@@ -99,6 +103,11 @@ impl Scratch {
     /// Whether the work was broken off inside a pretoken since the last call.
     pub(crate) fn take_interrupted(&mut self) -> bool {
         std::mem::take(&mut self.is_interrupted)
+    }
+
+    #[cfg(test)]
+    fn cache_bytes(&self) -> u64 {
+        self.cache.num_bytes() + self.long_cache.num_bytes()
     }
 
     /// Lends the buffer for text that has to be changed before it is split.
@@ -253,6 +262,18 @@ mod tests {
         let scratch = &mut Scratch::default();
         assert_eq!(encode(&encoder, scratch, b"abc"), [b'a'.into(), 256]);
         assert_eq!(encode(&encoder, scratch, b"aaa"), [258, b'a'.into()]);
+    }
+
+    #[test]
+    fn caches_grow_to_the_bytes_that_a_memory_limit_knows_of() {
+        let mut scratch = Scratch::default();
+        for number in 0..100_000_u32 {
+            let (short, long) = (number.to_string(), number.to_string().repeat(30));
+            scratch.cache.insert(Key::new(short.as_bytes(), 0, short.len()), &[number]);
+            scratch.long_cache.insert(LongCache::hash(long.as_bytes()), long.as_bytes(), &[number]);
+            assert!(scratch.cache_bytes() <= MAX_CACHE_BYTES);
+        }
+        assert_eq!(scratch.cache_bytes(), MAX_CACHE_BYTES);
     }
 
     #[test]

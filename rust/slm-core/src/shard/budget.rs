@@ -1,6 +1,7 @@
 //! What a build may hold of each thing that grows with the corpus, so that the whole stays within `memory_limit`.
 
 use crate::corpus::batch::BATCH_BYTES;
+use crate::encode::MAX_CACHE_BYTES;
 use crate::error::{Error, Result};
 use crate::io::memory::MIN_LIMIT_BYTES;
 
@@ -9,6 +10,9 @@ const BASE_BYTES: u64 = 48 << 20;
 
 /// What each thread that encodes may take besides the limit.
 const THREAD_BYTES: u64 = 32 << 20;
+
+/// What is left of that by the caches, for text on its way. That does not compile where the caches are larger.
+const THREAD_TEXT_BYTES: u64 = THREAD_BYTES - MAX_CACHE_BYTES;
 
 /// Bytes that a byte of text may cost on its way: itself, an id for it where nothing merges, and its id in the shard.
 const BYTES_A_BYTE: u64 = 9;
@@ -50,8 +54,8 @@ impl Budget {
         let decoder_bytes = (memory_limit - BASE_BYTES) / 8 * 5;
         let rest = memory_limit - BASE_BYTES - decoder_bytes;
         let identity_bytes = if deduplicate { rest / 2 } else { 0 };
-        let in_flight_bytes = THREAD_BYTES * num_threads as u64 + rest - identity_bytes;
-        let least_in_flight_bytes = THREAD_BYTES + rest - rest / 2;
+        let in_flight_bytes = THREAD_TEXT_BYTES * num_threads as u64 + rest - identity_bytes;
+        let least_in_flight_bytes = THREAD_TEXT_BYTES + rest - rest / 2;
         // A batch that has no cut is looked at once it is full.
         let max_stretch_bytes = (least_in_flight_bytes / BYTES_A_STRETCH_BYTE).max(BATCH_BYTES as u64);
         Ok(Self {
@@ -80,7 +84,8 @@ mod tests {
         for (limit, threads) in [(64, 1), (64, 8), (256, 2), (4096, 64)] {
             for deduplicate in [false, true] {
                 let budget = Budget::new(limit * MIB, threads, deduplicate).unwrap();
-                let sum = BASE_BYTES + budget.in_flight_bytes + budget.decoder_bytes + budget.identity_bytes;
+                let caches = threads as u64 * MAX_CACHE_BYTES;
+                let sum = BASE_BYTES + caches + budget.in_flight_bytes + budget.decoder_bytes + budget.identity_bytes;
                 assert!(sum <= limit * MIB + threads as u64 * THREAD_BYTES, "{budget:?}");
                 assert!(budget.max_stretch_bytes >= BATCH_BYTES);
                 assert_eq!(budget.identity_bytes > 0, deduplicate);
@@ -94,12 +99,12 @@ mod tests {
         let mut last = 0;
         for limit in [128, 256, 1024, 4096, 1 << 20] {
             let stretch = Budget::new(limit * MIB, 1, false).unwrap().max_stretch_bytes;
-            assert!(stretch > last);
+            assert!(stretch >= last.max(BATCH_BYTES));
             last = stretch;
             for (threads, deduplicate) in [(1, true), (2, false), (64, true)] {
                 let budget = Budget::new(limit * MIB, threads, deduplicate).unwrap();
                 assert_eq!(budget.max_stretch_bytes, stretch);
-                assert!(BYTES_A_STRETCH_BYTE * stretch as u64 <= budget.in_flight_bytes);
+                assert!(cost_of(stretch) <= budget.in_flight_bytes);
             }
         }
     }
