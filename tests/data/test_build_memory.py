@@ -8,6 +8,7 @@ import shutil
 import string
 import subprocess
 import sys
+from base64 import b64encode
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from slm.data.build import build_shards
 from slm.errors import ConfigError
-from slm.tokenizer import train_tokenizer
+from slm.tokenizer import Tokenizer, train_tokenizer
 
 MIB = 1 << 20
 
@@ -103,6 +104,21 @@ def test_a_pretoken_larger_than_the_limit_is_built_within_it(tmp_path: Path) -> 
     assert done.code == 0, done.stderr
     assert done.result["manifest"]["corpus"]["bytes"] == 150_000_000 > 128 * MIB
     assert 20 * MIB < done.result["peak_memory_bytes"] <= (64 + 2 * 32) * MIB
+
+
+def test_a_tokenizer_of_many_tokens_is_kept_beside_the_shards_within_the_limit(text: bytes, tmp_path: Path) -> None:
+    letters = [bytes([letter]) for letter in range(256)]
+    tokens = letters + [left + right for left in letters for right in letters]
+    tokens += [b" " + bytes(pair) + b"s" for pair in product(range(ord("a"), ord("z") + 1), repeat=2)]
+    tokens += [token + bytes([letter]) for token in tokens[-676:] for letter in range(100)]
+    lines = (b64encode(token) + f" {rank}\n".encode() for rank, token in enumerate(tokens))
+    (tmp_path / "ranks").write_bytes(b"".join(lines))
+    special_tokens = {"<|endoftext|>": len(tokens)}
+    Tokenizer.from_tiktoken(tmp_path / "ranks", pattern="cl100k", special_tokens=special_tokens).save(tmp_path / "tok")
+    (tmp_path / "a.txt").write_bytes(text)
+    done = build(tmp_path, {"paths": [str(tmp_path / "a.txt")]}, threads=1)
+    assert done.code == 0, done.stderr
+    assert done.result["manifest"]["tokenizer"]["vocab_size"] > 130_000
 
 
 @pytest.mark.parametrize("end", ["", "\n"])

@@ -8,6 +8,7 @@ use crate::merges::Merge;
 use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
 use crate::vocab::Vocab;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -28,11 +29,13 @@ const NO_LENGTH_LIMIT: f64 = 1e30;
 pub fn save(tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(Error::io(directory))?;
     let chars = chars_of_tokens(tokenizer);
-    let vocab = serde_json::to_vec(&vocab_object(tokenizer.vocab(), &chars)).map_err(|error| unwritable(&error))?;
+    let vocab = VocabObject { vocab: tokenizer.vocab(), chars: &chars };
+    let vocab = serde_json::to_vec(&vocab).map_err(|error| unwritable(&error))?;
     let config = config_json(tokenizer)?;
     let special_tokens_map = pretty(&Value::Object(special_tokens_map(tokenizer)))?;
     let merges = merges_text(tokenizer, &chars);
-    let tokenizer_json = to_json(tokenizer)?;
+    let tokenizer_json = json_of(tokenizer, &chars)?;
+    drop(chars);
     let mut files: Vec<(&str, &[u8])> = vec![
         ("vocab.json", &vocab),
         ("merges.txt", merges.as_bytes()),
@@ -68,31 +71,87 @@ pub fn config_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Tokenizer`] if JSON cannot express it, which no tokenizer of this package causes.
 pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
-    let chars = chars_of_tokens(tokenizer);
-    let merges: Vec<Value> = merge_chars(tokenizer, &chars).map(|(left, right)| json!([left, right])).collect();
-    let file = json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added_tokens(tokenizer),
-        "normalizer": steps::normalizer(tokenizer.pretokenizer()),
-        "pre_tokenizer": steps::pre_tokenizer(tokenizer.pretokenizer()),
-        "post_processor": tokenizer.parts().post_processor,
-        "decoder": steps::byte_level(true, true),
-        "model": {
-            "type": "BPE",
-            "dropout": null,
-            "unk_token": null,
-            "continuing_subword_prefix": null,
-            "end_of_word_suffix": null,
-            "fuse_unk": false,
-            "byte_fallback": false,
-            "ignore_merges": tokenizer.parts().ignore_merges,
-            "vocab": vocab_object(tokenizer.vocab(), &chars),
-            "merges": merges,
+    json_of(tokenizer, &chars_of_tokens(tokenizer))
+}
+
+fn json_of(tokenizer: &Tokenizer, chars: &[String]) -> Result<Vec<u8>> {
+    let file = File {
+        version: "1.0",
+        truncation: (),
+        padding: (),
+        added_tokens: added_tokens(tokenizer),
+        normalizer: steps::normalizer(tokenizer.pretokenizer()),
+        pre_tokenizer: steps::pre_tokenizer(tokenizer.pretokenizer()),
+        post_processor: json!(tokenizer.parts().post_processor),
+        decoder: steps::byte_level(true, true),
+        model: Model {
+            kind: "BPE",
+            dropout: (),
+            unk_token: (),
+            continuing_subword_prefix: (),
+            end_of_word_suffix: (),
+            fuse_unk: false,
+            byte_fallback: false,
+            ignore_merges: tokenizer.parts().ignore_merges,
+            vocab: VocabObject { vocab: tokenizer.vocab(), chars },
+            merges: MergeList { tokenizer, chars },
         },
-    });
+    };
     serde_json::to_vec_pretty(&file).map_err(|error| unwritable(&error))
+}
+
+/// `tokenizer.json`. Its tokens and merges are written as they are come by: as values they would take hundreds of bytes each.
+#[derive(Serialize)]
+struct File<'a> {
+    version: &'static str,
+    truncation: (),
+    padding: (),
+    added_tokens: Vec<Value>,
+    normalizer: Value,
+    pre_tokenizer: Value,
+    post_processor: Value,
+    decoder: Value,
+    model: Model<'a>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    dropout: (),
+    unk_token: (),
+    continuing_subword_prefix: (),
+    end_of_word_suffix: (),
+    fuse_unk: bool,
+    byte_fallback: bool,
+    ignore_merges: bool,
+    vocab: VocabObject<'a>,
+    merges: MergeList<'a>,
+}
+
+/// Ids by tokens, in the order of ids. Special tokens are in it too: readers number those that are not by themselves, behind the
+/// last token.
+struct VocabObject<'a> {
+    vocab: &'a Vocab,
+    chars: &'a [String],
+}
+
+impl Serialize for VocabObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let ids_of_tokens = (0..).zip(self.chars).filter(|(id, _)| !self.vocab.is_unused(*id));
+        serializer.collect_map(ids_of_tokens.map(|(id, token): (TokenId, _)| (token, id)))
+    }
+}
+
+struct MergeList<'a> {
+    tokenizer: &'a Tokenizer,
+    chars: &'a [String],
+}
+
+impl Serialize for MergeList<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(merge_chars(self.tokenizer, self.chars))
+    }
 }
 
 /// Special tokens by id: readers number them by their order.
@@ -106,12 +165,6 @@ fn added_tokens(tokenizer: &Tokenizer) -> Vec<Value> {
         })
     };
     special_tokens.into_iter().map(|special| entry(special.id, &special.content)).collect()
-}
-
-/// Special tokens are in it too: readers number those that are not by themselves, behind the last token.
-fn vocab_object(vocab: &Vocab, chars: &[String]) -> Value {
-    let tokens = (0..).zip(chars).filter(|(id, _)| !vocab.is_unused(*id));
-    Value::Object(tokens.map(|(id, token): (TokenId, _)| (token.clone(), id.into())).collect())
 }
 
 /// Every token as the byte-level files write it, by id; a special token is written as it is.
