@@ -10,6 +10,7 @@ use super::pipeline::Pipeline;
 use super::{MANIFEST_FILE, TOKENIZER_DIRECTORY};
 use crate::corpus::{Place, Position, ReadSummary, Reading, Source, Sources, read_batches_from};
 use crate::error::{Error, Result};
+use crate::io::allocator::release_freed;
 use crate::io::checksum;
 use crate::io::lock::LockedDirectory;
 use crate::io::memory::PeakMemory;
@@ -269,6 +270,8 @@ impl Building<'_> {
         let has_journal = *journal != Journal::default();
         directory::begin(out, &if has_journal { journal.names() } else { HashSet::new() })?;
         tokenizer_file::save(tokenizer, &out.join(TOKENIZER_DIRECTORY))?;
+        // Reading and writing a tokenizer of many tokens leaves more freed memory than the tokenizer takes.
+        release_freed();
         let choice = Choice { validation_fraction, deduplicate };
         let identities = (choice, budget.identity_bytes);
         let mut committer =

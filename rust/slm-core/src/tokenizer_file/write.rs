@@ -1,13 +1,14 @@
 //! From a tokenizer to its files, byte for byte as `tokenizers` would write `tokenizer.json` itself.
 
 use super::{CONFIG_FILE, MERGE_COUNTS_FILE, TOKENIZER_FILE, TRAINING_FILE, steps};
-use crate::byte_chars::chars_of_bytes;
+use crate::byte_chars::char_of_byte;
 use crate::error::{Error, Result};
 use crate::io::durable;
 use crate::merges::Merge;
 use crate::token::TokenId;
 use crate::tokenizer::Tokenizer;
 use crate::vocab::Vocab;
+use hashbrown::HashMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -28,7 +29,7 @@ const NO_LENGTH_LIMIT: f64 = 1e30;
 /// [`Error::Io`] if the directory cannot be made or written.
 pub fn save(tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(Error::io(directory))?;
-    let chars = chars_of_tokens(tokenizer);
+    let chars = Chars::of(tokenizer);
     let vocab = VocabObject { vocab: tokenizer.vocab(), chars: &chars };
     let vocab = serde_json::to_vec(&vocab).map_err(|error| unwritable(&error))?;
     let config = config_json(tokenizer)?;
@@ -71,10 +72,10 @@ pub fn config_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Tokenizer`] if JSON cannot express it, which no tokenizer of this package causes.
 pub fn to_json(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
-    json_of(tokenizer, &chars_of_tokens(tokenizer))
+    json_of(tokenizer, &Chars::of(tokenizer))
 }
 
-fn json_of(tokenizer: &Tokenizer, chars: &[String]) -> Result<Vec<u8>> {
+fn json_of(tokenizer: &Tokenizer, chars: &Chars) -> Result<Vec<u8>> {
     let file = File {
         version: "1.0",
         truncation: (),
@@ -133,19 +134,19 @@ struct Model<'a> {
 /// last token.
 struct VocabObject<'a> {
     vocab: &'a Vocab,
-    chars: &'a [String],
+    chars: &'a Chars,
 }
 
 impl Serialize for VocabObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let ids_of_tokens = (0..).zip(self.chars).filter(|(id, _)| !self.vocab.is_unused(*id));
-        serializer.collect_map(ids_of_tokens.map(|(id, token): (TokenId, _)| (token, id)))
+        let ids = (0..).take(self.chars.ends.len()).filter(|&id| !self.vocab.is_unused(id));
+        serializer.collect_map(ids.map(|id: TokenId| (self.chars.get(id), id)))
     }
 }
 
 struct MergeList<'a> {
     tokenizer: &'a Tokenizer,
-    chars: &'a [String],
+    chars: &'a Chars,
 }
 
 impl Serialize for MergeList<'_> {
@@ -167,21 +168,42 @@ fn added_tokens(tokenizer: &Tokenizer) -> Vec<Value> {
     special_tokens.into_iter().map(|special| entry(special.id, &special.content)).collect()
 }
 
-/// Every token as the byte-level files write it, by id; a special token is written as it is.
-fn chars_of_tokens(tokenizer: &Tokenizer) -> Vec<String> {
-    let mut chars: Vec<String> = tokenizer.vocab().iter().map(chars_of_bytes).collect();
-    for special in tokenizer.vocab().special_tokens() {
-        chars[special.id as usize].clone_from(&special.content);
-    }
-    chars
+/// Every token as the byte-level files write it, by id, one behind another: as texts of their own they would leave the heap in
+/// pieces. A special token is written as it is.
+struct Chars {
+    text: String,
+    ends: Vec<usize>,
 }
 
-fn merge_chars<'a>(tokenizer: &'a Tokenizer, chars: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let sides = |merge: &Merge| (chars[merge.left as usize].as_str(), chars[merge.right as usize].as_str());
+impl Chars {
+    fn of(tokenizer: &Tokenizer) -> Self {
+        let vocab = tokenizer.vocab();
+        let special_tokens: HashMap<TokenId, &str> =
+            vocab.special_tokens().iter().map(|special| (special.id, special.content.as_str())).collect();
+        let mut chars = Self { text: String::new(), ends: Vec::with_capacity(vocab.iter().len()) };
+        for (id, token) in (0..).zip(vocab.iter()) {
+            match special_tokens.get(&id) {
+                Some(content) => chars.text.push_str(content),
+                None => chars.text.extend(token.iter().map(|&byte| char_of_byte(byte))),
+            }
+            chars.ends.push(chars.text.len());
+        }
+        chars
+    }
+
+    fn get(&self, id: TokenId) -> &str {
+        let idx = id as usize;
+        let start = if idx == 0 { 0 } else { self.ends[idx - 1] };
+        &self.text[start..self.ends[idx]]
+    }
+}
+
+fn merge_chars<'a>(tokenizer: &'a Tokenizer, chars: &'a Chars) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let sides = |merge: &Merge| (chars.get(merge.left), chars.get(merge.right));
     tokenizer.merges().into_iter().map(sides)
 }
 
-fn merges_text(tokenizer: &Tokenizer, chars: &[String]) -> String {
+fn merges_text(tokenizer: &Tokenizer, chars: &Chars) -> String {
     let mut text = String::from("#version: 0.2\n");
     for (left, right) in merge_chars(tokenizer, chars) {
         text.extend([left, " ", right, "\n"]);
