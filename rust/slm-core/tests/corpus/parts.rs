@@ -105,7 +105,7 @@ fn is_looked_at_again(pattern: &str, text: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn what_is_far_behind_decides_as_it_does_in_the_whole(
