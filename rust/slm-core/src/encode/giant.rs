@@ -11,8 +11,8 @@
 //! So the whole pretoken need not be there at once: a [`Giant`] takes it in parts, and keeps back the last tokens, as many as a window may
 //! have to begin earlier. Should that ever be too few, it says so and gives nothing wrong.
 
-use super::merge::{merge, produced};
-use super::pairs::NO_MERGE;
+use super::merge::merge;
+use super::pairs::NO_RANK;
 use super::{Encoder, LongMerge, Scratch, TokenId};
 use crate::progress::Stop;
 
@@ -195,14 +195,14 @@ impl Encoder {
     /// No merge comes before that of its sides, so what this one produces merges with nothing earlier.
     fn merge_lowest(&self, ids: &mut Vec<TokenId>, first: usize) -> bool {
         let row = &mut ids[first..];
-        let lowest = row.windows(2).map(|pair| self.pairs.get(pair[0], pair[1])).min().unwrap_or(NO_MERGE);
-        if lowest == NO_MERGE {
+        let lowest = row.windows(2).map(|pair| self.pairs.rank(pair[0], pair[1])).min().unwrap_or(NO_RANK);
+        if lowest == NO_RANK {
             return false;
         }
         let (len, mut at, mut kept) = (row.len(), 0, 0);
         while at < len {
-            let merges = at + 1 < len && self.pairs.get(row[at], row[at + 1]) == lowest;
-            row[kept] = if merges { produced(lowest) } else { row[at] };
+            let merges = at + 1 < len && self.pairs.rank(row[at], row[at + 1]) == lowest;
+            row[kept] = if merges { self.pairs.produced(lowest) } else { row[at] };
             at += 1 + usize::from(merges);
             kept += 1;
         }

@@ -21,7 +21,7 @@ mod queue;
 use merge::merge_bytes;
 pub(crate) use merge::{LongMerge, merge};
 pub(crate) use pairs::PairTable;
-use pairs::RankedId;
+use pairs::Rank;
 pub(crate) use queue::Queue;
 
 use crate::progress::Stop;
@@ -38,9 +38,6 @@ use long_cache::LongCache;
 /// Bytes up to which a pretoken beyond ASCII is hardly ever more tokens than an entry of the cache holds.
 const MAX_FEW_BYTES: usize = 8;
 
-/// Bytes up to which the quadratic array merge beats the heap (benches: even at about 90 bytes of English letters).
-const MAX_SHORT_BYTES: usize = 64;
-
 /// Bytes of the buffer for prepared text that are kept between calls: a stretch of common length.
 const MAX_KEPT_TEXT_BYTES: usize = 2 << 20;
 
@@ -55,8 +52,8 @@ pub(crate) const MAX_CACHE_BYTES: u64 = cache::MAX_CACHE_BYTES + long_cache::MAX
 #[derive(Debug)]
 pub struct Encoder {
     byte_ids: Box<[TokenId; 256]>,
-    /// The merge of any two bytes, the first of them times 256: what a short pretoken asks first, without a search.
-    byte_pairs: Box<[RankedId]>,
+    /// The ranks of the merges of any two bytes, the first of them times 256: what a pretoken asks first, without a search.
+    byte_ranks: Box<[Rank]>,
     pairs: PairTable,
     characters: Characters,
     whole_pieces: Option<WholePieces>,
@@ -142,10 +139,10 @@ impl Encoder {
         let lengths = Lengths::new(&byte_ids, &merges);
         let pairs = PairTable::new(merges.iter().copied());
         let of_bytes = |left: usize| (0..256).map(move |right| (left, right));
-        let byte_pairs: Box<[RankedId]> =
-            (0..256).flat_map(of_bytes).map(|(left, right)| pairs.get(byte_ids[left], byte_ids[right])).collect();
+        let byte_ranks: Box<[Rank]> =
+            (0..256).flat_map(of_bytes).map(|(left, right)| pairs.rank(byte_ids[left], byte_ids[right])).collect();
         let characters = Characters::new(&byte_ids, &merges, &lengths);
-        Self { byte_ids, byte_pairs, pairs, characters, whole_pieces, lengths }
+        Self { byte_ids, byte_ranks, pairs, characters, whole_pieces, lengths }
     }
 
     /// Appends the ids of a short pretoken that the cache lacks, and keeps them there, or with those of long ones if they are many.
@@ -199,7 +196,7 @@ impl Encoder {
     fn append_characters(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) -> bool {
         self.characters.append(pretoken, ids, |char, ids| {
             ids.extend(char.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
-            merge_bytes(&self.pairs, &self.byte_pairs, &mut scratch.long, char, ids);
+            merge_bytes(&self.pairs, &self.byte_ranks, &mut scratch.long, char, ids);
         })
     }
 
@@ -216,7 +213,7 @@ impl Encoder {
             }
         }
         if ids.len() - first == pretoken.len() {
-            merge_bytes(&self.pairs, &self.byte_pairs, &mut scratch.long, pretoken, ids);
+            merge_bytes(&self.pairs, &self.byte_ranks, &mut scratch.long, pretoken, ids);
         } else {
             merge(&self.pairs, &mut scratch.long, ids, first);
         }

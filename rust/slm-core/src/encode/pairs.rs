@@ -9,13 +9,11 @@ use crate::token::TokenId;
 use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 
-/// A merge as one number that orders by rank: the rank above, the id that it produces below.
-///
-/// Rank 3 producing id 259 is `3 << 32 | 259`; [`NO_MERGE`] is larger than every merge.
-pub(super) type RankedId = u64;
+/// The place of a merge in the order of merges, from 0 on; the lowest is applied first.
+pub(super) type Rank = u32;
 
-/// The answer for a pair that has no merge.
-pub(super) const NO_MERGE: RankedId = u64::MAX;
+/// The answer for a pair that has no merge, larger than every rank.
+pub(super) const NO_RANK: Rank = Rank::MAX;
 
 /// Places in a bucket.
 const WIDTH: usize = 8;
@@ -32,7 +30,7 @@ const EMPTY: u32 = 0;
 #[repr(align(64))]
 struct Bucket {
     tags: [u32; WIDTH],
-    ranks: [u32; WIDTH],
+    ranks: [Rank; WIDTH],
 }
 
 #[derive(Debug)]
@@ -40,7 +38,7 @@ pub(crate) struct PairTable {
     mixer: Mixer,
     buckets: Box<[Bucket]>,
     /// Ranks of the pairs whose buckets were full.
-    without_place: HashMap<(TokenId, TokenId), u32, FxBuildHasher>,
+    without_place: HashMap<(TokenId, TokenId), Rank, FxBuildHasher>,
     num_merges: usize,
     produced: Produced,
 }
@@ -64,7 +62,7 @@ impl PairTable {
     }
 
     /// Of two merges of the same pair the later one counts.
-    fn insert(&mut self, left: TokenId, right: TokenId, rank: u32) {
+    fn insert(&mut self, left: TokenId, right: TokenId, rank: Rank) {
         let (bucket_idx, tag) = self.mixer.place(left, right);
         let bucket = &mut self.buckets[bucket_idx];
         match bucket.tags.iter().position(|&there| there == tag || there == EMPTY) {
@@ -80,26 +78,35 @@ impl PairTable {
         self.num_merges
     }
 
-    /// The merge of two ids, or [`NO_MERGE`].
+    /// The rank of the merge of two ids, or [`NO_RANK`].
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the merge loop is little else, and as a call it takes a fifth longer")]
-    pub(super) fn get(&self, left: TokenId, right: TokenId) -> RankedId {
+    pub(super) fn rank(&self, left: TokenId, right: TokenId) -> Rank {
         if self.mixer.is_beyond(left, right) {
-            return NO_MERGE;
+            return NO_RANK;
         }
         let (bucket_idx, tag) = self.mixer.place(left, right);
         let bucket = &self.buckets[bucket_idx];
         let places = places_of(&bucket.tags, tag);
         if places != 0 {
-            return self.produced.ranked(bucket.ranks[places.trailing_zeros() as usize % WIDTH]);
+            return bucket.ranks[places.trailing_zeros() as usize % WIDTH];
         }
         if bucket.tags[WIDTH - 1] == EMPTY {
-            return NO_MERGE;
+            return NO_RANK;
         }
-        self.get_without_place(left, right)
+        self.rank_without_place(left, right)
     }
 
-    /// Asks for what [`PairTable::get`] will look at.
+    /// What the merge of this rank produces.
+    #[inline]
+    pub(super) fn produced(&self, rank: Rank) -> TokenId {
+        match &self.produced {
+            Produced::From(first) => first + rank,
+            Produced::Listed(ids) => ids[rank as usize],
+        }
+    }
+
+    /// Asks for what [`PairTable::rank`] will look at.
     #[inline]
     pub(super) fn prefetch(&self, left: TokenId, right: TokenId) {
         prefetch(&raw const self.buckets[self.mixer.place(left, right).0]);
@@ -107,8 +114,8 @@ impl PairTable {
 
     #[cold]
     #[inline(never)]
-    fn get_without_place(&self, left: TokenId, right: TokenId) -> RankedId {
-        self.without_place.get(&(left, right)).map_or(NO_MERGE, |&rank| self.produced.ranked(rank))
+    fn rank_without_place(&self, left: TokenId, right: TokenId) -> Rank {
+        self.without_place.get(&(left, right)).copied().unwrap_or(NO_RANK)
     }
 }
 
@@ -124,15 +131,6 @@ impl Produced {
     fn new(ids: Box<[TokenId]>) -> Self {
         let first = ids.first().copied().unwrap_or(0);
         if (first..).zip(&ids).all(|(next, &id)| next == id) { Self::From(first) } else { Self::Listed(ids) }
-    }
-
-    #[inline]
-    fn ranked(&self, rank: u32) -> RankedId {
-        let produced = match self {
-            Self::From(first) => first + rank,
-            Self::Listed(ids) => ids[rank as usize],
-        };
-        u64::from(rank) << 32 | u64::from(produced)
     }
 }
 
@@ -205,21 +203,23 @@ mod tests {
     fn every_merge_is_found_and_nothing_else() {
         let merges = || (0..10_000_u32).map(|i| (i, i / 3, 50_000 + i));
         let table = PairTable::new(merges().collect::<Vec<_>>().into_iter());
-        for (rank, (left, right, produced)) in (0_u64..).zip(merges()) {
-            assert_eq!(table.get(left, right), rank << 32 | u64::from(produced));
-            assert_eq!(table.get(left, right + 1), NO_MERGE);
-            assert_eq!(table.get(left + 10_000, right), NO_MERGE);
+        for (rank, (left, right, produced)) in (0..).zip(merges()) {
+            assert_eq!(table.rank(left, right), rank);
+            assert_eq!(table.produced(rank), produced);
+            assert_eq!(table.rank(left, right + 1), NO_RANK);
+            assert_eq!(table.rank(left + 10_000, right), NO_RANK);
         }
     }
 
     #[test]
     fn an_empty_table_answers_too() {
-        assert_eq!(PairTable::new([].into_iter()).get(1, 2), NO_MERGE);
-        assert_eq!(PairTable::new([].into_iter()).get(TokenId::MAX, TokenId::MAX), NO_MERGE);
+        assert_eq!(PairTable::new([].into_iter()).rank(1, 2), NO_RANK);
+        assert_eq!(PairTable::new([].into_iter()).rank(TokenId::MAX, TokenId::MAX), NO_RANK);
     }
 
     #[test]
     fn of_two_merges_of_a_pair_the_later_counts() {
-        assert_eq!(PairTable::new([(1, 2, 8), (1, 2, 9)].into_iter()).get(1, 2), 1 << 32 | 9);
+        let table = PairTable::new([(1, 2, 8), (1, 2, 9)].into_iter());
+        assert_eq!(table.produced(table.rank(1, 2)), 9);
     }
 }
