@@ -3,7 +3,8 @@
 //! Texts are given one by one while the first of them are encoded already. Python's strings have to be brought to UTF-8 first,
 //! by one thread at a time, which for long batches would otherwise be a fifth of the time.
 
-use super::ordered::Ordered;
+use super::ordered::{Ordered, Part};
+use super::room::room_for;
 use crate::encode::Scratch;
 use crate::error::{Error, Result};
 use crate::progress::{Callback, Progress, Stop, supervise, supervise_while};
@@ -16,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Bytes of text that a thread takes at a time: a few milliseconds of work, so that threads end together.
-const CHUNK_BYTES: usize = 256 * 1024;
+const CHUNK_BYTES: u64 = 256 * 1024;
 
 /// Ids of many texts in one array.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Tokenizer {
         callback: &mut Callback<'_>,
     ) -> Result<Vec<TokenId>> {
         supervise(callback, Progress::default, |stop| {
-            let mut ids = Vec::with_capacity(text.len() / 4 + 8);
+            let mut ids = room_for(text.len());
             self.with_scratch(|scratch| self.encode_stoppably(text, special_tokens, scratch, &mut ids, stop))?;
             Ok(ids)
         })
@@ -65,13 +66,13 @@ impl Tokenizer {
             total: given.load(Ordering::Relaxed),
             counters: Vec::new(),
         };
-        let batch = Batch { tokenizer: self, special_tokens, done: &done, ordered: Mutex::default() };
+        let batch = Batch { tokenizer: self, special_tokens, given: &given, done: &done, ordered: Mutex::default() };
         supervise_while(
             callback,
             snapshot,
             |stop| batch.encode(&chunks, num_threads, stop),
             || {
-                let mut giving = Giving { to_encode, chunk: Chunk::default(), bytes: 0 };
+                let mut giving = Giving { to_encode, chunk: Chunk::default() };
                 give(&mut |text| {
                     given.fetch_add(text.as_ref().len() as u64, Ordering::Relaxed);
                     giving.add(text);
@@ -90,11 +91,13 @@ struct Chunk<T> {
     /// The place of the first text in the batch.
     first: usize,
     texts: Vec<T>,
+    /// Bytes of the texts.
+    bytes: u64,
 }
 
 impl<T> Default for Chunk<T> {
     fn default() -> Self {
-        Self { number: 0, first: 0, texts: Vec::new() }
+        Self { number: 0, first: 0, texts: Vec::new(), bytes: 0 }
     }
 }
 
@@ -102,22 +105,20 @@ impl<T> Default for Chunk<T> {
 struct Giving<T> {
     to_encode: Sender<Chunk<T>>,
     chunk: Chunk<T>,
-    bytes: usize,
 }
 
 impl<T: AsRef<str>> Giving<T> {
     fn add(&mut self, text: T) {
-        self.bytes += text.as_ref().len();
+        self.chunk.bytes += text.as_ref().len() as u64;
         self.chunk.texts.push(text);
-        if self.bytes >= CHUNK_BYTES {
+        if self.chunk.bytes >= CHUNK_BYTES {
             self.send();
         }
     }
 
     fn send(&mut self) {
-        self.bytes = 0;
-        let Chunk { number, first, ref texts } = self.chunk;
-        let next = Chunk { number: number + 1, first: first + texts.len(), texts: Vec::new() };
+        let Chunk { number, first, ref texts, .. } = self.chunk;
+        let next = Chunk { number: number + 1, first: first + texts.len(), ..Chunk::default() };
         // Nobody takes it where the work has ended early, with an error of its own.
         let _ = self.to_encode.send(std::mem::replace(&mut self.chunk, next));
     }
@@ -127,6 +128,8 @@ impl<T: AsRef<str>> Giving<T> {
 struct Batch<'a> {
     tokenizer: &'a Tokenizer,
     special_tokens: SpecialTokens,
+    /// Bytes of text that are known, and those that are encoded.
+    given: &'a AtomicU64,
     done: &'a AtomicU64,
     ordered: Mutex<Ordered>,
 }
@@ -151,10 +154,11 @@ impl Batch<'_> {
 
     /// Encodes all chunks, which come in order, to where they stay.
     fn encode_alone<T: AsRef<str>>(&self, chunks: &Receiver<Chunk<T>>, stop: &Stop) -> Result<()> {
-        let mut whole = EncodedBatch::default();
+        let mut whole = Part::default();
         self.tokenizer.with_scratch(|scratch| {
             chunks.iter().try_for_each(|chunk| {
                 stop.check()?;
+                whole.make_room(chunk.bytes, self.given.load(Ordering::Relaxed));
                 self.encode_chunk(&chunk, scratch, &mut whole, stop)
             })
         })?;
@@ -169,14 +173,14 @@ impl Batch<'_> {
         mut before_each: impl FnMut(),
     ) -> Result<()> {
         self.tokenizer.with_scratch(|scratch| {
-            let mut part = EncodedBatch::default();
+            let mut part = Part::default();
             for chunk in chunks {
                 stop.check()?;
                 before_each();
-                part.ids.clear();
-                part.offsets.clear();
+                part.clear();
                 self.encode_chunk(&chunk, scratch, &mut part, stop)?;
-                part = self.ordered.lock().unwrap_or_else(PoisonError::into_inner).add(chunk.number, part);
+                let given = self.given.load(Ordering::Relaxed);
+                part = self.ordered.lock().unwrap_or_else(PoisonError::into_inner).add(chunk.number, part, given);
             }
             Ok(())
         })
@@ -186,7 +190,7 @@ impl Batch<'_> {
         &self,
         chunk: &Chunk<T>,
         scratch: &mut Scratch,
-        part: &mut EncodedBatch,
+        part: &mut Part,
         stop: &Stop,
     ) -> Result<()> {
         for (text_idx, text) in (chunk.first..).zip(&chunk.texts) {
@@ -194,9 +198,10 @@ impl Batch<'_> {
             self.tokenizer
                 .encode_stoppably(text, self.special_tokens, scratch, &mut part.ids, stop)
                 .map_err(in_text(text_idx))?;
-            part.offsets.push(part.ids.len() as u64);
+            part.ends.push(part.ids.len() as u64);
             self.done.fetch_add(text.len() as u64, Ordering::Relaxed);
         }
+        part.bytes += chunk.bytes;
         Ok(())
     }
 }

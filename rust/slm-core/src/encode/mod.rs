@@ -17,6 +17,7 @@ mod merge;
 mod ordered;
 mod pairs;
 mod queue;
+mod room;
 
 use merge::merge_bytes;
 pub(crate) use merge::{LongMerge, merge};
