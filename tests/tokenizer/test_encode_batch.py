@@ -1,11 +1,13 @@
 """Batches of any mix of texts have the ids that each text has alone."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm.errors import DataError
+from slm.errors import DataError, TokenizerError
 from slm.tokenizer import Tokenizer, train_tokenizer
 
 # About a chunk of work for one thread, and a text that makes the core cut it in stretches.
@@ -95,3 +97,34 @@ def test_what_is_no_str_is_refused(small: Tokenizer) -> None:
     for wrong in (b"bytes", None, 7):
         with pytest.raises(TypeError):
             small.encode_batch(["a", wrong])  # type: ignore[list-item]
+
+
+def test_a_batch_leaves_no_copy_of_its_texts_behind(small: Tokenizer) -> None:
+    texts = ["中文" * 5000, "é" * 5000, "a" * 4999 + "🫨", "the cat" * 1000]
+    sizes = [sys.getsizeof(text) for text in texts]
+    small.encode_batch(texts * 100, num_threads=2)
+    assert [sys.getsizeof(text) for text in texts] == sizes
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+@pytest.mark.parametrize("place", [0, 200, 399])
+def test_an_error_of_the_work_ends_a_batch_that_is_still_being_given(place: int, num_threads: int) -> None:
+    tokenizer = train_tokenizer(iter(["中文"]), vocab_size=20, initial_alphabet=False)
+    texts = ["中文" * 30_000] * 400
+    texts[place] = "文字" * 30_000
+    with pytest.raises(TokenizerError, match=f"text {place} of the batch: the vocabulary has no token"):
+        tokenizer.encode_batch(texts, num_threads=num_threads)
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_an_exception_of_progress_stops_a_batch_that_is_still_being_given(small: Tokenizer, num_threads: int) -> None:
+    reports = []
+
+    def progress(report: object) -> None:
+        reports.append(report)
+        raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        small.encode_batch(["qx中jkvb文" * 10_000] * 2000, num_threads=num_threads, progress=progress)
+    assert len(reports) == 1
+    assert reports[0].total == 0 < reports[0].done

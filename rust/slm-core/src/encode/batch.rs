@@ -1,8 +1,9 @@
 //! Many texts at once: threads take chunks of neighbours as they come, and their ids are put together in order.
 //!
-//! Texts are given one by one while the first of them are encoded already. Python's strings have to be brought to UTF-8 first,
-//! by one thread at a time, which for long batches would otherwise be a fifth of the time.
+//! Texts are given one by one while the first of them are encoded already ([`giving`](super::giving)). Python's strings have to be
+//! brought to UTF-8 first, by one thread at a time, which for long batches would otherwise be a fifth of the time.
 
+use super::giving::{Chunk, Given, Giving};
 use super::ordered::{Ordered, Part};
 use super::room::room_for;
 use crate::encode::Scratch;
@@ -10,14 +11,11 @@ use crate::error::{Error, Result};
 use crate::progress::{Callback, Progress, Stop, supervise, supervise_while};
 use crate::token::TokenId;
 use crate::tokenizer::{SpecialTokens, Tokenizer};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-
-/// Bytes of text that a thread takes at a time: a few milliseconds of work, so that threads end together.
-const CHUNK_BYTES: u64 = 256 * 1024;
 
 /// Ids of many texts in one array.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,7 +44,8 @@ impl Tokenizer {
         })
     }
 
-    /// Encodes the texts that `give` hands over, on up to `num_threads` threads. `give` runs on the calling thread.
+    /// Encodes the texts that `give` hands over, on up to `num_threads` threads. `give` runs on the calling thread, again whenever there is
+    /// room for more, until it says that it has given all.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`], naming the text; [`Error::Interrupted`] if the callback broke off; what `give` answers.
@@ -55,72 +54,35 @@ impl Tokenizer {
         special_tokens: SpecialTokens,
         num_threads: usize,
         callback: &mut Callback<'_>,
-        give: impl FnOnce(&mut dyn FnMut(T)) -> Result<()>,
+        mut give: impl FnMut(&mut Giving<'_, T>) -> Result<Given>,
     ) -> Result<EncodedBatch> {
         let (to_encode, chunks) = unbounded::<Chunk<T>>();
-        let (given, done) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (given, done, all_given) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
         let snapshot = || Progress {
             phase: "encode",
             unit: "bytes",
             done: done.load(Ordering::Relaxed),
-            total: given.load(Ordering::Relaxed),
+            total: if all_given.load(Ordering::Relaxed) { given.load(Ordering::Relaxed) } else { 0 },
             counters: Vec::new(),
         };
         let batch = Batch { tokenizer: self, special_tokens, given: &given, done: &done, ordered: Mutex::default() };
+        let shared = &batch;
         supervise_while(
             callback,
             snapshot,
-            |stop| batch.encode(&chunks, num_threads, stop),
-            || {
-                let mut giving = Giving { to_encode, chunk: Chunk::default() };
-                give(&mut |text| {
-                    given.fetch_add(text.as_ref().len() as u64, Ordering::Relaxed);
-                    giving.add(text);
-                })?;
+            // The receiver goes with the work: once that has ended, nobody waits for chunks to be encoded.
+            move |stop| shared.encode(&chunks, num_threads, stop),
+            |report| {
+                let mut giving = Giving::new(to_encode, &given, num_threads);
+                while give(&mut giving)? == Given::SoFar && !giving.is_over() {
+                    giving.wait(report)?;
+                }
                 giving.send();
+                all_given.store(true, Ordering::Relaxed);
                 Ok(())
             },
         )?;
         Ok(batch.ordered.into_inner().unwrap_or_else(PoisonError::into_inner).into_whole())
-    }
-}
-
-/// Texts that one thread encodes, one after another.
-struct Chunk<T> {
-    number: usize,
-    /// The place of the first text in the batch.
-    first: usize,
-    texts: Vec<T>,
-    /// Bytes of the texts.
-    bytes: u64,
-}
-
-impl<T> Default for Chunk<T> {
-    fn default() -> Self {
-        Self { number: 0, first: 0, texts: Vec::new(), bytes: 0 }
-    }
-}
-
-/// Puts texts together to chunks.
-struct Giving<T> {
-    to_encode: Sender<Chunk<T>>,
-    chunk: Chunk<T>,
-}
-
-impl<T: AsRef<str>> Giving<T> {
-    fn add(&mut self, text: T) {
-        self.chunk.bytes += text.as_ref().len() as u64;
-        self.chunk.texts.push(text);
-        if self.chunk.bytes >= CHUNK_BYTES {
-            self.send();
-        }
-    }
-
-    fn send(&mut self) {
-        let Chunk { number, first, ref texts, .. } = self.chunk;
-        let next = Chunk { number: number + 1, first: first + texts.len(), ..Chunk::default() };
-        // Nobody takes it where the work has ended early, with an error of its own.
-        let _ = self.to_encode.send(std::mem::replace(&mut self.chunk, next));
     }
 }
 
@@ -193,8 +155,7 @@ impl Batch<'_> {
         part: &mut Part,
         stop: &Stop,
     ) -> Result<()> {
-        for (text_idx, text) in (chunk.first..).zip(&chunk.texts) {
-            let text = text.as_ref();
+        for (text_idx, text) in (chunk.first..).zip(chunk.texts()) {
             self.tokenizer
                 .encode_stoppably(text, self.special_tokens, scratch, &mut part.ids, stop)
                 .map_err(in_text(text_idx))?;

@@ -12,6 +12,7 @@ mod cache;
 mod chars;
 mod coverage;
 mod giant;
+pub mod giving;
 mod long_cache;
 mod merge;
 mod ordered;

@@ -35,7 +35,7 @@ pub(super) fn make_room(ids: &mut Vec<TokenId>, seen: Seen, bytes: u64) {
         return;
     }
     let for_all = expected_len(ids.len(), seen.done, seen.given);
-    let len = for_all.min(ids.capacity().saturating_mul(2)).max(needed);
+    let len = for_all.clamp(ids.capacity() / 4 * 5, ids.capacity().saturating_mul(2)).max(needed);
     if len >= LARGE_BYTES / size_of::<TokenId>() {
         // Refused where there is a limit, such as RLIMIT_AS; then only what is really needed is asked for, when it is.
         let _ = ids.try_reserve_exact(round_up(len) - ids.len());
