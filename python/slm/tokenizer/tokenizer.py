@@ -288,7 +288,8 @@ class Tokenizer:
             texts: The texts.
             parse_special: As in `encode`.
             num_threads: Threads to use; all cores of this process if None. The ids do not depend on it.
-            progress: Called about twenty times a second from this thread; an exception in it stops the work.
+            progress: Called about twenty times a second from this thread; an exception in it stops the work. The
+                total that it is told is 0 until all texts have been looked at.
 
         Returns:
             The ids of all texts one after another, (N,), uint32; and where each text starts in them, with the end of

@@ -11,6 +11,7 @@ pub mod pretokenize;
 
 pub mod byte_chars;
 pub mod chat;
+pub mod code_points;
 pub mod merges;
 pub mod special_tokens;
 pub mod token;

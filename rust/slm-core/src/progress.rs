@@ -71,10 +71,11 @@ pub fn supervise<T: Send>(
     snapshot: impl Fn() -> Progress,
     work: impl FnOnce(&Stop) -> Result<T> + Send,
 ) -> Result<T> {
-    supervise_while(callback, snapshot, work, || Ok(()))
+    supervise_while(callback, snapshot, work, |_| Ok(()))
 }
 
-/// As [`supervise`], and runs `meanwhile` on this thread first, while the work begins; if it fails the work is stopped.
+/// As [`supervise`], and runs `meanwhile` on this thread first, while the work begins; if it fails the work is stopped. Where it
+/// takes long it calls what it is given every [`POLL_INTERVAL`], which reports and passes on a `Break` as an error.
 ///
 /// # Errors
 /// As [`supervise`]; that of `meanwhile`, whatever becomes of the work.
@@ -85,7 +86,7 @@ pub fn supervise_while<T: Send>(
     callback: &mut Callback<'_>,
     snapshot: impl Fn() -> Progress,
     work: impl FnOnce(&Stop) -> Result<T> + Send,
-    meanwhile: impl FnOnce() -> Result<()>,
+    meanwhile: impl FnOnce(&mut dyn FnMut() -> Result<()>) -> Result<()>,
 ) -> Result<T> {
     let stop = Stop::default();
     thread::scope(|scope| {
@@ -96,7 +97,8 @@ pub fn supervise_while<T: Send>(
             let _finished = finished;
             work(stop)
         });
-        let outcome = meanwhile();
+        let outcome =
+            meanwhile(&mut || if callback(&snapshot()).is_break() { Err(Error::Interrupted) } else { Ok(()) });
         if outcome.is_err() {
             stop.request();
         }

@@ -43,21 +43,26 @@ pub fn panicked(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
     slm_error(py, "InternalError", format!("panic in the Rust core: {message}\n\nhint: please report this as a bug"))
 }
 
-/// The text of a `str` without copying it. Only a lone surrogate, which is no character, stands in the way.
+/// The text of a `str`: in ASCII as it is, otherwise as UTF-8 that Python makes the first time and keeps. Only a lone surrogate, which
+/// is no character, stands in the way.
 pub fn utf8<'a>(text: &'a Bound<'_, PyString>, what: impl FnOnce() -> String) -> PyResult<&'a str> {
     text.to_str().map_err(|error| {
         let place = error.value(text.py()).getattr("start").and_then(|start| start.extract::<usize>());
-        let place = place.map_or_else(|_| String::new(), |start| format!(" at index {start}"));
-        slm_error(
-            text.py(),
-            "DataError",
-            format!(
-                "{} has a lone surrogate{place}, which has no form in UTF-8\n\n\
-                 hint: repair it with `text.encode(\"utf-16\", \"surrogatepass\").decode(\"utf-16\", \"replace\")`",
-                what()
-            ),
-        )
+        lone_surrogate(text.py(), &what(), place.ok())
     })
+}
+
+/// The exception for a text with a lone surrogate, at this index if that is known.
+pub fn lone_surrogate(py: Python<'_>, what: &str, index: Option<usize>) -> PyErr {
+    let place = index.map_or_else(String::new, |index| format!(" at index {index}"));
+    slm_error(
+        py,
+        "DataError",
+        format!(
+            "{what} has a lone surrogate{place}, which has no form in UTF-8\n\n\
+             hint: repair it with `text.encode(\"utf-16\", \"surrogatepass\").decode(\"utf-16\", \"replace\")`"
+        ),
+    )
 }
 
 fn slm_error(py: Python<'_>, class: &str, message: String) -> PyErr {

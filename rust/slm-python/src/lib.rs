@@ -10,6 +10,7 @@ mod interruptible;
 mod predict;
 mod rows;
 mod shard;
+mod texts;
 mod tokenizer;
 mod train;
 

@@ -2,6 +2,7 @@
 
 use crate::error::{guarded, utf8};
 use crate::interruptible::interruptible;
+use crate::texts::Texts;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -18,9 +19,6 @@ use std::path::PathBuf;
 
 /// Bytes of text that are encoded at once, with the GIL held: less than a millisecond of work.
 const MAX_INLINE_BYTES: usize = 16 * 1024;
-
-/// Texts of a batch that are given between two looks for Ctrl-C.
-const TEXTS_BETWEEN_SIGNALS: usize = 1024;
 
 /// Ids and offsets, as `encode_batch` gives them.
 type Arrays<'py> = (Bound<'py, PyArray1<TokenId>>, Bound<'py, PyArray1<u64>>);
@@ -124,11 +122,11 @@ impl Tokenizer {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Arrays<'py>> {
         let special_tokens = special_tokens(parse_special);
-        let texts = texts.clone().unbind();
+        let mut texts = Texts::new(texts.clone().unbind());
         let mut refused = None;
         let outcome = interruptible(py, progress.as_ref(), |callback| {
-            self.0.encode_batch(special_tokens, num_threads, callback, |give: &mut dyn FnMut(PyBackedStr)| {
-                Python::attach(|py| give_texts(texts.bind(py), give)).map_err(|error| {
+            self.0.encode_batch(special_tokens, num_threads, callback, |giving| {
+                Python::attach(|py| texts.give(py, giving)).map_err(|error| {
                     refused = Some(error);
                     Error::Interrupted
                 })
@@ -313,19 +311,6 @@ impl Tokenizer {
     fn training(&self) -> Option<&str> {
         self.0.parts().training.as_deref()
     }
-}
-
-/// Gives each text of a list as UTF-8, which Python makes of a `str` that is not ASCII the first time and keeps.
-fn give_texts(texts: &Bound<'_, PyList>, give: &mut dyn FnMut(PyBackedStr)) -> PyResult<()> {
-    for (i, text) in texts.iter().enumerate() {
-        if i % TEXTS_BETWEEN_SIGNALS == 0 {
-            texts.py().check_signals()?;
-        }
-        let text = text.cast_into::<PyString>()?;
-        utf8(&text, || format!("text {i} of the batch"))?;
-        give(PyBackedStr::try_from(text)?);
-    }
-    Ok(())
 }
 
 fn special_tokens(parse_special: bool) -> SpecialTokens {

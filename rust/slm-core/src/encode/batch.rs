@@ -1,22 +1,21 @@
 //! Many texts at once: threads take chunks of neighbours as they come, and their ids are put together in order.
 //!
-//! Texts are given one by one while the first of them are encoded already. Python's strings have to be brought to UTF-8 first,
-//! by one thread at a time, which for long batches would otherwise be a fifth of the time.
+//! Texts are given one by one while the first of them are encoded already ([`giving`](super::giving)). Python's strings have to be
+//! brought to UTF-8 first, by one thread at a time, which for long batches would otherwise be a fifth of the time.
 
-use super::ordered::Ordered;
+use super::giving::{Chunk, Given, Giving};
+use super::ordered::{Ordered, Part};
+use super::room::room_for;
 use crate::encode::Scratch;
 use crate::error::{Error, Result};
 use crate::progress::{Callback, Progress, Stop, supervise, supervise_while};
 use crate::token::TokenId;
 use crate::tokenizer::{SpecialTokens, Tokenizer};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-
-/// Bytes of text that a thread takes at a time: a few milliseconds of work, so that threads end together.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Ids of many texts in one array.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,13 +38,14 @@ impl Tokenizer {
         callback: &mut Callback<'_>,
     ) -> Result<Vec<TokenId>> {
         supervise(callback, Progress::default, |stop| {
-            let mut ids = Vec::with_capacity(text.len() / 4 + 8);
+            let mut ids = room_for(text.len());
             self.with_scratch(|scratch| self.encode_stoppably(text, special_tokens, scratch, &mut ids, stop))?;
             Ok(ids)
         })
     }
 
-    /// Encodes the texts that `give` hands over, on up to `num_threads` threads. `give` runs on the calling thread.
+    /// Encodes the texts that `give` hands over, on up to `num_threads` threads. `give` runs on the calling thread, again whenever there is
+    /// room for more, until it says that it has given all.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`], naming the text; [`Error::Interrupted`] if the callback broke off; what `give` answers.
@@ -54,29 +54,31 @@ impl Tokenizer {
         special_tokens: SpecialTokens,
         num_threads: usize,
         callback: &mut Callback<'_>,
-        give: impl FnOnce(&mut dyn FnMut(T)) -> Result<()>,
+        mut give: impl FnMut(&mut Giving<'_, T>) -> Result<Given>,
     ) -> Result<EncodedBatch> {
         let (to_encode, chunks) = unbounded::<Chunk<T>>();
-        let (given, done) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (given, done, all_given) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
         let snapshot = || Progress {
             phase: "encode",
             unit: "bytes",
             done: done.load(Ordering::Relaxed),
-            total: given.load(Ordering::Relaxed),
+            total: if all_given.load(Ordering::Relaxed) { given.load(Ordering::Relaxed) } else { 0 },
             counters: Vec::new(),
         };
-        let batch = Batch { tokenizer: self, special_tokens, done: &done, ordered: Mutex::default() };
+        let batch = Batch { tokenizer: self, special_tokens, given: &given, done: &done, ordered: Mutex::default() };
+        let shared = &batch;
         supervise_while(
             callback,
             snapshot,
-            |stop| batch.encode(&chunks, num_threads, stop),
-            || {
-                let mut giving = Giving { to_encode, chunk: Chunk::default(), bytes: 0 };
-                give(&mut |text| {
-                    given.fetch_add(text.as_ref().len() as u64, Ordering::Relaxed);
-                    giving.add(text);
-                })?;
+            // The receiver goes with the work: once that has ended, nobody waits for chunks to be encoded.
+            move |stop| shared.encode(&chunks, num_threads, stop),
+            |report| {
+                let mut giving = Giving::new(to_encode, &given, num_threads);
+                while give(&mut giving)? == Given::SoFar && !giving.is_over() {
+                    giving.wait(report)?;
+                }
                 giving.send();
+                all_given.store(true, Ordering::Relaxed);
                 Ok(())
             },
         )?;
@@ -84,49 +86,12 @@ impl Tokenizer {
     }
 }
 
-/// Texts that one thread encodes, one after another.
-struct Chunk<T> {
-    number: usize,
-    /// The place of the first text in the batch.
-    first: usize,
-    texts: Vec<T>,
-}
-
-impl<T> Default for Chunk<T> {
-    fn default() -> Self {
-        Self { number: 0, first: 0, texts: Vec::new() }
-    }
-}
-
-/// Puts texts together to chunks.
-struct Giving<T> {
-    to_encode: Sender<Chunk<T>>,
-    chunk: Chunk<T>,
-    bytes: usize,
-}
-
-impl<T: AsRef<str>> Giving<T> {
-    fn add(&mut self, text: T) {
-        self.bytes += text.as_ref().len();
-        self.chunk.texts.push(text);
-        if self.bytes >= CHUNK_BYTES {
-            self.send();
-        }
-    }
-
-    fn send(&mut self) {
-        self.bytes = 0;
-        let Chunk { number, first, ref texts } = self.chunk;
-        let next = Chunk { number: number + 1, first: first + texts.len(), texts: Vec::new() };
-        // Nobody takes it where the work has ended early, with an error of its own.
-        let _ = self.to_encode.send(std::mem::replace(&mut self.chunk, next));
-    }
-}
-
 /// What the threads of one call share.
 struct Batch<'a> {
     tokenizer: &'a Tokenizer,
     special_tokens: SpecialTokens,
+    /// Bytes of text that are known, and those that are encoded.
+    given: &'a AtomicU64,
     done: &'a AtomicU64,
     ordered: Mutex<Ordered>,
 }
@@ -151,10 +116,11 @@ impl Batch<'_> {
 
     /// Encodes all chunks, which come in order, to where they stay.
     fn encode_alone<T: AsRef<str>>(&self, chunks: &Receiver<Chunk<T>>, stop: &Stop) -> Result<()> {
-        let mut whole = EncodedBatch::default();
+        let mut whole = Part::default();
         self.tokenizer.with_scratch(|scratch| {
             chunks.iter().try_for_each(|chunk| {
                 stop.check()?;
+                whole.make_room(chunk.bytes, self.given.load(Ordering::Relaxed));
                 self.encode_chunk(&chunk, scratch, &mut whole, stop)
             })
         })?;
@@ -169,14 +135,14 @@ impl Batch<'_> {
         mut before_each: impl FnMut(),
     ) -> Result<()> {
         self.tokenizer.with_scratch(|scratch| {
-            let mut part = EncodedBatch::default();
+            let mut part = Part::default();
             for chunk in chunks {
                 stop.check()?;
                 before_each();
-                part.ids.clear();
-                part.offsets.clear();
+                part.clear();
                 self.encode_chunk(&chunk, scratch, &mut part, stop)?;
-                part = self.ordered.lock().unwrap_or_else(PoisonError::into_inner).add(chunk.number, part);
+                let given = self.given.load(Ordering::Relaxed);
+                part = self.ordered.lock().unwrap_or_else(PoisonError::into_inner).add(chunk.number, part, given);
             }
             Ok(())
         })
@@ -186,17 +152,17 @@ impl Batch<'_> {
         &self,
         chunk: &Chunk<T>,
         scratch: &mut Scratch,
-        part: &mut EncodedBatch,
+        part: &mut Part,
         stop: &Stop,
     ) -> Result<()> {
-        for (text_idx, text) in (chunk.first..).zip(&chunk.texts) {
-            let text = text.as_ref();
+        for (text_idx, text) in (chunk.first..).zip(chunk.texts()) {
             self.tokenizer
                 .encode_stoppably(text, self.special_tokens, scratch, &mut part.ids, stop)
                 .map_err(in_text(text_idx))?;
-            part.offsets.push(part.ids.len() as u64);
+            part.ends.push(part.ids.len() as u64);
             self.done.fetch_add(text.len() as u64, Ordering::Relaxed);
         }
+        part.bytes += chunk.bytes;
         Ok(())
     }
 }

@@ -12,11 +12,13 @@ mod cache;
 mod chars;
 mod coverage;
 mod giant;
+pub mod giving;
 mod long_cache;
 mod merge;
 mod ordered;
 mod pairs;
 mod queue;
+mod room;
 
 use merge::merge_bytes;
 pub(crate) use merge::{LongMerge, merge};

@@ -1,0 +1,237 @@
+//! Characters as numbers, which is how Python tells those of a `str`, brought to UTF-8.
+
+use std::mem::MaybeUninit;
+
+/// Characters that are looked at together.
+const BLOCK: usize = 16;
+
+/// Room for the UTF-8 of a block.
+type Room = [MaybeUninit<u8>; 4 * BLOCK];
+
+/// Appends characters to `text`, given by their code points.
+///
+/// # Errors
+/// The place of the first number that is no character: a surrogate, or beyond U+10FFFF. Characters before it may be appended.
+///
+/// ```
+/// use slm_core::code_points::append;
+///
+/// let mut text = String::from("a");
+/// assert_eq!(append(&mut text, &[0xE9, 0x4E2D, 0x1F600]), Ok(()));
+/// assert_eq!(text, "aé中😀");
+/// assert_eq!(append(&mut text, &[0x62, 0xDC80]), Err(1));
+/// ```
+pub fn append(text: &mut String, code_points: &[u32]) -> Result<(), usize> {
+    // SAFETY: it is text again when this function returns, as only whole characters are appended.
+    let bytes = unsafe { text.as_mut_vec() };
+    // A block may write more than its characters take; the next one begins behind those.
+    bytes.reserve(4 * (code_points.len() + BLOCK));
+    let (len, outcome) = write(bytes.spare_capacity_mut(), code_points);
+    // SAFETY: so many bytes are written, and are the UTF-8 of whole characters.
+    unsafe { bytes.set_len(bytes.len() + len) };
+    outcome
+}
+
+/// Writes characters, and answers how many bytes of them there are, up to the block with the first that is none.
+fn write(to: &mut [MaybeUninit<u8>], code_points: &[u32]) -> (usize, Result<(), usize>) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx512() {
+        // SAFETY: the processor has what the function is made of.
+        return unsafe { write_by_avx512(to, code_points) };
+    }
+    write_blocks(to, code_points, write_block)
+}
+
+/// Whether the processor takes a block at once.
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("popcnt")
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bw,avx512vbmi2,popcnt")]
+fn write_by_avx512(to: &mut [MaybeUninit<u8>], code_points: &[u32]) -> (usize, Result<(), usize>) {
+    write_blocks(to, code_points, |to, block| write_block_by_avx512(to, block))
+}
+
+#[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+#[inline(always)]
+fn write_blocks(
+    to: &mut [MaybeUninit<u8>],
+    code_points: &[u32],
+    write_block: impl Fn(&mut Room, &[u32; BLOCK]) -> Option<usize>,
+) -> (usize, Result<(), usize>) {
+    let mut end = 0;
+    for (number, part) in code_points.chunks(BLOCK).enumerate() {
+        let mut filled_up = [0; BLOCK];
+        let block = part.try_into().unwrap_or_else(|_| {
+            filled_up[..part.len()].copy_from_slice(part);
+            &filled_up
+        });
+        let to = to[end..].first_chunk_mut().expect("there is room for four bytes a character, and a block more");
+        let Some(len) = write_block(to, block) else {
+            return (end, Err(number * BLOCK + first_bad(block)));
+        };
+        // The zeros that the last block is filled up with are a byte each, and its last ones.
+        end += len - (BLOCK - part.len());
+    }
+    (end, Ok(()))
+}
+
+/// The place of the first that is no character.
+#[cold]
+fn first_bad(block: &[u32; BLOCK]) -> usize {
+    block.iter().position(|&code_point| char::from_u32(code_point).is_none()).unwrap_or(0)
+}
+
+/// Writes the UTF-8 of a block, if all of it are characters, and answers with its length. No loop breaks off, which lets the compiler
+/// take several characters at a time.
+#[inline]
+fn write_block(to: &mut Room, block: &[u32; BLOCK]) -> Option<usize> {
+    let all = block.iter().fold(0, |all, code_point| all | code_point);
+    if all < 0x80 {
+        for (byte, [first, ..]) in to.iter_mut().zip(block.map(u32::to_le_bytes)) {
+            byte.write(first);
+        }
+        return Some(BLOCK);
+    }
+    let takes_more = |&c: &u32| u32::from(c ^ 0xD800 < 0x800) | u32::from(c > 0xFFFF);
+    if block.iter().fold(0, |any, c| any | takes_more(c)) != 0 {
+        return write_each(to, block);
+    }
+    let words = block.map(up_to_three);
+    let lens = block.map(|c| 1 + u32::from(c >= 0x80) + u32::from(c >= 0x800));
+    let mut end = 0;
+    for (word, len) in words.into_iter().zip(lens) {
+        // What is too much of the four bytes the next one overwrites.
+        // SAFETY: each of those before has moved on by at most 3 bytes, so 4 more are within the 64.
+        unsafe { to.as_mut_ptr().add(end).cast::<[u8; 4]>().write(word.to_le_bytes()) };
+        end += len as usize;
+    }
+    Some(end)
+}
+
+/// As [`write_block`], for any characters.
+#[cold]
+fn write_each(to: &mut Room, block: &[u32; BLOCK]) -> Option<usize> {
+    let mut end = 0;
+    for &code_point in block {
+        let mut utf8 = [0; 4];
+        let len = char::from_u32(code_point)?.encode_utf8(&mut utf8).len();
+        for (byte, encoded) in to[end..].iter_mut().zip(utf8) {
+            byte.write(encoded);
+        }
+        end += len;
+    }
+    Some(end)
+}
+
+/// UTF-8 of a character up to U+FFFF, the first byte lowest, and zeros behind it.
+#[inline]
+fn up_to_three(c: u32) -> u32 {
+    let two = 0x80C0 | (c >> 6) | ((c & 0x3F) << 8);
+    let three = 0x80_80E0 | (c >> 12) | (((c >> 6) & 0x3F) << 8) | ((c & 0x3F) << 16);
+    if c < 0x80 {
+        c
+    } else if c < 0x800 {
+        two
+    } else {
+        three
+    }
+}
+
+/// As [`write_block`]: each character becomes a word of its bytes and zeros, and then the bytes move together.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bw,avx512vbmi2,popcnt")]
+fn write_block_by_avx512(to: &mut Room, block: &[u32; BLOCK]) -> Option<usize> {
+    use std::arch::x86_64::{
+        __m512i, _mm_storeu_si128, _mm512_and_si512, _mm512_cmpge_epu32_mask, _mm512_cmpgt_epu32_mask,
+        _mm512_cmplt_epu32_mask, _mm512_cvtepi32_epi8, _mm512_loadu_si512, _mm512_mask_mov_epi32,
+        _mm512_maskz_compress_epi8, _mm512_or_si512, _mm512_set1_epi32, _mm512_slli_epi32, _mm512_srli_epi32,
+        _mm512_storeu_si512, _mm512_test_epi8_mask, _mm512_xor_si512,
+    };
+    let all = |number: u32| _mm512_set1_epi32(number.cast_signed());
+    // SAFETY: 64 readable bytes, and the load needs no alignment.
+    let c: __m512i = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+    let beyond_ascii = _mm512_cmpge_epu32_mask(c, all(0x80));
+    if beyond_ascii == 0 {
+        // SAFETY: 16 of 64 writable bytes, and the store needs no alignment.
+        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(c)) };
+        return Some(BLOCK);
+    }
+    let surrogates = _mm512_cmplt_epu32_mask(_mm512_xor_si512(c, all(0xD800)), all(0x800));
+    if surrogates | _mm512_cmpgt_epu32_mask(c, all(0x10_FFFF)) != 0 {
+        return None;
+    }
+    let or = |a, b, c| _mm512_or_si512(a, _mm512_or_si512(b, c));
+    let low = |v| _mm512_and_si512(v, all(0x3F));
+    let (from_6, from_12) = (_mm512_srli_epi32::<6>(c), _mm512_srli_epi32::<12>(c));
+    let two = or(all(0x80C0), from_6, _mm512_slli_epi32::<8>(low(c)));
+    let three = or(
+        all(0x80_80E0),
+        from_12,
+        _mm512_or_si512(_mm512_slli_epi32::<8>(low(from_6)), _mm512_slli_epi32::<16>(low(c))),
+    );
+    let four = or(
+        _mm512_or_si512(all(0x8080_80F0), _mm512_srli_epi32::<18>(c)),
+        _mm512_slli_epi32::<8>(low(from_12)),
+        _mm512_or_si512(_mm512_slli_epi32::<16>(low(from_6)), _mm512_slli_epi32::<24>(low(c))),
+    );
+    let mut words = _mm512_mask_mov_epi32(c, beyond_ascii, two);
+    words = _mm512_mask_mov_epi32(words, _mm512_cmpge_epu32_mask(c, all(0x800)), three);
+    words = _mm512_mask_mov_epi32(words, _mm512_cmpge_epu32_mask(c, all(0x1_0000)), four);
+    // The first byte of each counts even if it is zero; those behind it never are.
+    let counts = _mm512_test_epi8_mask(words, words) | 0x1111_1111_1111_1111;
+    // SAFETY: 64 writable bytes, and the store needs no alignment.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_maskz_compress_epi8(counts, words)) };
+    Some(counts.count_ones() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Code points of every length, and what is next to where lengths change; a few of them no characters.
+    fn code_points() -> impl Strategy<Value = Vec<u32>> {
+        let code_point = prop_oneof![
+            20 => 0_u32..0x80,
+            20 => 0x800_u32..0xD800,
+            5 => 0xE000_u32..0x1_0000,
+            5 => 0x80_u32..0x800,
+            2 => 0x1_0000_u32..0x11_0000,
+            1 => prop::sample::select(vec![
+                0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xD800, 0xDBFF, 0xDC00, 0xDFFF, 0xE000, 0xFFFF, 0x1_0000, 0x10_FFFF, 0x11_0000, u32::MAX,
+            ]),
+        ];
+        // Runs, so that there are blocks of one kind.
+        let run = (code_point, 1_usize..40).prop_map(|(code_point, len)| vec![code_point; len]);
+        prop::collection::vec(run, 0..6).prop_map(|runs| runs.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_is_what_the_standard_library_makes_of_the_characters(code_points in code_points()) {
+            let mut text = String::from("é");
+            let outcome = append(&mut text, &code_points);
+            let bad = code_points.iter().position(|&code_point| char::from_u32(code_point).is_none());
+            prop_assert_eq!(outcome, bad.map_or(Ok(()), Err));
+            prop_assert!(str::from_utf8(text.as_bytes()).is_ok());
+            if bad.is_none() {
+                let expected: String = code_points.iter().filter_map(|&code_point| char::from_u32(code_point)).collect();
+                prop_assert_eq!(text, format!("é{expected}"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_character_comes_through_alone_and_in_a_row() {
+        for character in '\0'..=char::MAX {
+            let mut text = String::new();
+            assert_eq!(append(&mut text, &[u32::from(character); BLOCK + 1]), Ok(()));
+            assert!(text.chars().all(|other| other == character) && text.len() == (BLOCK + 1) * character.len_utf8());
+        }
+    }
+}
