@@ -1,5 +1,7 @@
 //! Characters as numbers, which is how Python tells those of a `str`, brought to UTF-8.
 
+#[cfg(target_arch = "x86_64")]
+use crate::avx512::Avx512;
 use std::mem::MaybeUninit;
 
 /// Characters that are looked at together.
@@ -35,23 +37,15 @@ pub fn append(text: &mut String, code_points: &[u32]) -> Result<(), usize> {
 /// Writes characters, and answers how many bytes of them there are, up to the block with the first that is none.
 fn write(to: &mut [MaybeUninit<u8>], code_points: &[u32]) -> (usize, Result<(), usize>) {
     #[cfg(target_arch = "x86_64")]
-    if has_avx512() {
-        // SAFETY: the processor has what the function is made of.
+    if Avx512::detect().is_some() {
+        // SAFETY: the processor has been asked whether it has these instructions.
         return unsafe { write_by_avx512(to, code_points) };
     }
     write_blocks(to, code_points, write_block)
 }
 
-/// Whether the processor takes a block at once.
 #[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vbmi2")
-        && is_x86_feature_detected!("popcnt")
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512bw,avx512vbmi2,popcnt")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 fn write_by_avx512(to: &mut [MaybeUninit<u8>], code_points: &[u32]) -> (usize, Result<(), usize>) {
     write_blocks(to, code_points, |to, block| write_block_by_avx512(to, block))
 }
@@ -144,7 +138,7 @@ fn up_to_three(c: u32) -> u32 {
 
 /// As [`write_block`]: each character becomes a word of its bytes and zeros, and then the bytes move together.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512bw,avx512vbmi2,popcnt")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 fn write_block_by_avx512(to: &mut Room, block: &[u32; BLOCK]) -> Option<usize> {
     use std::arch::x86_64::{
         __m512i, _mm_storeu_si128, _mm512_and_si512, _mm512_cmpge_epu32_mask, _mm512_cmpgt_epu32_mask,

@@ -23,11 +23,19 @@ pub(super) const MAX_CACHE_BYTES: u64 = (SIZES[SIZES.len() - 1] * size_of::<Line
 /// Ids that an entry can hold.
 pub(super) const MAX_IDS: usize = 4;
 
+/// What [`Key::hash`] is made of.
+pub(super) const HASH_ROTATION: i32 = 29;
+pub(super) const HASH_MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The logarithm of the bytes of a line.
+pub(super) const LINE_BITS: u32 = size_of::<Line>().trailing_zeros();
+
 /// Fills the unused ids of an entry; the only one whose highest bit is set, as no vocabulary has two thousand million tokens.
 const UNUSED: TokenId = TokenId::MAX;
 
 /// A short pretoken, as [`short::word`] has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
 pub(super) struct Key(u128);
 
 impl Key {
@@ -61,7 +69,7 @@ impl Key {
     #[allow(clippy::cast_possible_truncation)] // the halves are taken on purpose
     fn hash(self) -> u64 {
         let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);
-        (low ^ high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        (low ^ high.rotate_left(HASH_ROTATION.cast_unsigned())).wrapping_mul(HASH_MULTIPLIER)
     }
 }
 
@@ -104,6 +112,7 @@ struct Line([Entry; 2]);
 
 /// Where the line of a key is: bytes from the first line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
 pub(super) struct Spot(u32);
 
 /// The lines of a cache, by value: a loop has all at hand and need not look where they are each time.
@@ -123,11 +132,18 @@ impl<'a> Lines<'a> {
         Self { first: lines.as_ptr(), last: ((lines.len() - 1) * size_of::<Line>()) as u32, borrowed: PhantomData }
     }
 
+    /// The spot of the last line, all of whose bits a spot may have.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn last(self) -> u32 {
+        self.last
+    }
+
     /// Where the line of `key` is.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // the lower bits are taken on purpose
     pub(super) fn spot(self, key: Key) -> Spot {
-        Spot((key.hash() >> (32 - size_of::<Line>().trailing_zeros())) as u32 & self.last)
+        Spot((key.hash() >> (32 - LINE_BITS)) as u32 & self.last)
     }
 
     #[inline]

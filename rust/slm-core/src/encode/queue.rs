@@ -5,9 +5,13 @@
 //! by now without waiting. Each of the three is a loop of its own with nothing else in it.
 
 use super::cache::{Key, MAX_IDS, Spot};
+#[cfg(target_arch = "x86_64")]
+use super::keys;
 use super::long_cache::LongCache;
 use super::{Encoder, Scratch, TokenId};
-use crate::pretokenize::Ends;
+#[cfg(target_arch = "x86_64")]
+use crate::avx512::Avx512;
+use crate::pretokenize::{Ends, Places};
 use crate::progress::Stop;
 use crate::short;
 
@@ -17,21 +21,31 @@ const CAPACITY: usize = 256;
 /// Most ends that come at once.
 const MARGIN: usize = 64;
 
+/// Room for all that may wait.
+const ROOM: usize = CAPACITY + MARGIN;
+
 /// Work space, kept by the thread.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    ends: [usize; CAPACITY + MARGIN],
-    keys: [Key; CAPACITY + MARGIN],
-    spots: [Spot; CAPACITY + MARGIN],
+    /// Where the first one starts, and where each ends.
+    ends: [usize; 1 + ROOM],
+    keys: [Key; ROOM],
+    spots: [Spot; ROOM],
     /// Numbers of those that are too long for a key.
-    long: [usize; CAPACITY + MARGIN],
+    long: [usize; ROOM],
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        const ALL: usize = CAPACITY + MARGIN;
-        Self { ends: [0; ALL], keys: [Key::default(); ALL], spots: [Spot::default(); ALL], long: [0; ALL] }
+        Self { ends: [0; 1 + ROOM], keys: [Key::default(); ROOM], spots: [Spot::default(); ROOM], long: [0; ROOM] }
     }
+}
+
+/// How many keys were made at once, and how many of their pretokens are too long for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Made {
+    pub len: usize,
+    pub num_long: usize,
 }
 
 /// Encodes the pretokens of one text.
@@ -41,8 +55,8 @@ pub(crate) struct Queue<'a> {
     scratch: &'a mut Scratch,
     ids: &'a mut Vec<TokenId>,
     stop: &'a Stop,
-    /// Where the first pretoken starts that waits.
-    start: usize,
+    #[cfg(target_arch = "x86_64")]
+    avx512: Option<Avx512>,
     /// How many wait.
     len: usize,
 }
@@ -50,24 +64,20 @@ pub(crate) struct Queue<'a> {
 impl Ends for Queue<'_> {
     #[inline]
     fn end(&mut self, end: usize) {
-        self.scratch.waiting.ends[self.len] = end;
+        self.scratch.waiting.ends[1 + self.len] = end;
         self.len += 1;
         if self.len >= CAPACITY {
             self.flush();
         }
     }
 
-    #[inline]
-    fn ends(&mut self, offset: usize, mut mask: u64) {
-        let free = &mut self.scratch.waiting.ends[self.len..][..MARGIN];
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    fn ends(&mut self, offset: usize, mask: u64, places: impl Places) {
+        let free =
+            self.scratch.waiting.ends[1 + self.len..].first_chunk_mut().expect("there is room for all of a mask");
+        places.places(mask, offset, free);
         self.len += mask.count_ones() as usize;
-        for end in free {
-            if mask == 0 {
-                break;
-            }
-            *end = offset + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-        }
         if self.len >= CAPACITY {
             self.flush();
         }
@@ -82,7 +92,17 @@ impl<'a> Queue<'a> {
         ids: &'a mut Vec<TokenId>,
         stop: &'a Stop,
     ) -> Self {
-        Self { encoder, text, scratch, ids, stop, start: 0, len: 0 }
+        scratch.waiting.ends[0] = 0;
+        Self {
+            encoder,
+            text,
+            scratch,
+            ids,
+            stop,
+            #[cfg(target_arch = "x86_64")]
+            avx512: Avx512::detect(),
+            len: 0,
+        }
     }
 
     /// Appends the ids of all that still wait.
@@ -99,8 +119,8 @@ impl<'a> Queue<'a> {
             let key = self.scratch.waiting.keys[next];
             let long_hash = key.long_hash();
             if long_hash.is_some() || !self.scratch.cache.promote(key) {
-                let start = next.checked_sub(1).map_or(self.start, |before| self.scratch.waiting.ends[before]);
-                let pretoken = &self.text[start..self.scratch.waiting.ends[next]];
+                let ends = &self.scratch.waiting.ends;
+                let pretoken = &self.text[ends[next]..ends[next + 1]];
                 match long_hash {
                     Some(hash) => self.encoder.encode_long(pretoken, hash, self.scratch, self.ids, self.stop),
                     None => self.encoder.encode_unknown(pretoken, key, self.scratch, self.ids, self.stop),
@@ -112,9 +132,7 @@ impl<'a> Queue<'a> {
             }
             next = self.append_known(next);
         }
-        if let Some(last) = self.len.checked_sub(1) {
-            self.start = self.scratch.waiting.ends[last];
-        }
+        self.scratch.waiting.ends[0] = self.scratch.waiting.ends[self.len];
         self.len = 0;
     }
 
@@ -124,23 +142,28 @@ impl<'a> Queue<'a> {
         let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
         let Waiting { ends, keys, spots, long } = &mut **waiting;
         let (text, lines) = (self.text, cache.lines());
-        let (mut start, mut num_long) = (self.start, 0);
-        for (idx, ((&end, key), spot)) in ends[..self.len].iter().zip(keys).zip(spots).enumerate() {
-            if end - start > short::MAX_BYTES {
-                let long_hash = LongCache::hash(&text[start..end]);
-                // Any line will do, as long as it is near.
-                (*key, *spot) = (Key::of_long(long_hash), Spot::default());
-                if long_cache.takes(long_hash) {
-                    long_cache.prefetch_bucket(long_hash);
-                    long[num_long] = idx;
-                    num_long += 1;
-                }
+        #[cfg(target_arch = "x86_64")]
+        let made = self.avx512.map(|avx512| keys::make(avx512, text, &ends[..=self.len], lines, keys, spots, long));
+        #[cfg(not(target_arch = "x86_64"))]
+        let made = None;
+        let Made { len, mut num_long } = made.unwrap_or_default();
+        for idx in len..self.len {
+            if ends[idx + 1] - ends[idx] > short::MAX_BYTES {
+                long[num_long] = idx;
+                num_long += 1;
             } else {
-                *key = Key::new(text, start, end);
-                *spot = lines.spot(*key);
-                lines.prefetch(*spot);
+                keys[idx] = Key::new(text, ends[idx], ends[idx + 1]);
+                spots[idx] = lines.spot(keys[idx]);
+                lines.prefetch(spots[idx]);
             }
-            start = end;
+        }
+        for &idx in &long[..num_long] {
+            let hash = LongCache::hash(&text[ends[idx]..ends[idx + 1]]);
+            // Any line will do, as long as it is near.
+            (keys[idx], spots[idx]) = (Key::of_long(hash), Spot::default());
+            if long_cache.takes(hash) {
+                long_cache.prefetch_bucket(hash);
+            }
         }
         num_long
     }
@@ -150,7 +173,8 @@ impl<'a> Queue<'a> {
     fn prefetch_long(&self, num_long: usize) {
         let Scratch { long_cache, waiting, .. } = &*self.scratch;
         for &idx in &waiting.long[..num_long] {
-            if let Some(hash) = waiting.keys[idx].long_hash() {
+            let hash = waiting.keys[idx].long_hash().filter(|&hash| long_cache.takes(hash));
+            if let Some(hash) = hash {
                 long_cache.prefetch_record(hash);
             }
         }

@@ -4,7 +4,7 @@
 //! the text, where a loop over characters would mispredict about once a pretoken.
 
 use super::classes::length_of_lead;
-use super::vectors::{capitals, classify_ascii, continuations, han_starts, has_avx512, slashes};
+use super::vectors::{CAPITALS, CONTINUATIONS, HAN_LEADS, SLASHES, Vectors};
 use crate::prefetch::prefetch;
 
 /// The classes of up to 64 bytes; bit `i` speaks of byte `i`. Every byte of a character has the character's class.
@@ -61,90 +61,35 @@ pub(super) trait Table: Copy {
 /// How far ahead of the block at hand the text is asked for: the processor does so too, but too late.
 const PREFETCHED_BYTES: usize = 1024;
 
-/// Reads a text block by block.
-pub(super) struct BlockReader<'a, T: Table> {
+/// The characters of a text beyond a block, and what is asked about them. By value, so that a scanner's state stays in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Characters<'a, T> {
     text: &'a [u8],
     table: T,
-    has_avx512: bool,
-    /// Where the next block starts.
-    at: usize,
-    /// Bytes of a character that began in the block before, and its class.
-    carried: (usize, T::Class),
 }
 
-impl<'a, T: Table> BlockReader<'a, T> {
-    /// Reads from `at` on, where a character starts.
-    pub(super) fn new(text: &'a [u8], at: usize) -> Self {
-        Self { text, table: T::new(), has_avx512: has_avx512(), at, carried: (0, T::HAN) }
-    }
-
-    /// The next block, where it starts and how many bytes it has; `None` at the end of the text.
+impl<T: Table> Characters<'_, T> {
+    /// Whether the character at `at` is whitespace, or the text ends there; not, if `at` is within a character.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<(Block, usize, usize)> {
-        let start = self.at;
-        let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
-        self.at += 64;
-        prefetch(rest.as_ptr().wrapping_add(PREFETCHED_BYTES));
-        // Blanks at the end change no class before them, and look like the end to rules about what follows whitespace.
-        let mut padded = [b' '; 64];
-        let (bytes, length) = if let Some(bytes) = rest.first_chunk::<64>() {
-            (bytes, 64)
-        } else {
-            padded[..rest.len()].copy_from_slice(rest);
-            (&padded, rest.len())
-        };
-        let mut block = classify_ascii(bytes, self.has_avx512);
-        if T::IS_CASED {
-            block.upper = capitals(bytes);
-            block.lower = block.letter & !block.upper;
-            block.slash = slashes(bytes);
-        }
-        if block.wide != 0 {
-            self.classify_wide(&mut block, bytes, start, length);
-        }
-        Some((block, start, length))
-    }
-
-    /// Fills in the characters beyond ASCII. A character that crosses the end of the block is finished in the next one.
-    fn classify_wide(&mut self, block: &mut Block, bytes: &[u8; 64], start: usize, length: usize) {
-        let (carried, class) = self.carried;
-        let of_carried = (1_u64 << carried) - 1;
-        T::set(block, class, of_carried);
-        // Most of what is written in Han characters is letters with these first bytes, all of three bytes.
-        let han_starts = han_starts(bytes);
-        let of_han = han_starts | han_starts << 1 | han_starts << 2;
-        T::set(block, T::HAN, of_han);
-        self.carried = ((han_starts >> 62) as usize, T::HAN);
-        block.continued = continuations(bytes);
-        let mut left = block.wide & !of_carried & !of_han;
-        while left != 0 {
-            let at = left.trailing_zeros() as usize;
-            let (class, bytes) = self.table.beyond_ascii(self.text, start + at);
-            // Bytes that stick out of the block are shifted out of the mask.
-            let mask = ((1_u64 << bytes) - 1) << at;
-            left &= !mask;
-            T::set(block, class, mask);
-            if T::is_space(class) {
-                block.wide_space_starts |= 1 << at;
-            }
-            if at + bytes > length {
-                self.carried = (at + bytes - length, class);
-            }
+    pub(super) fn is_space_or_end(self, at: usize) -> bool {
+        match self.text.get(at) {
+            None => true,
+            Some(&byte) if byte < 0x80 => is_ascii_space(byte),
+            Some(&byte) => length_of_lead(byte) > 1 && self.is_wide_space(at),
         }
     }
 
-    /// Whether the character at `at` is whitespace, or the text ends there.
-    #[inline]
-    pub(super) fn is_space_or_end(&self, at: usize) -> bool {
-        self.length_of_space(at) != Some(0)
+    #[inline(never)]
+    fn is_wide_space(self, at: usize) -> bool {
+        T::is_space(self.table.beyond_ascii(self.text, at).0)
     }
 
     /// The length of the whitespace character at `at`, 0 if it is none; `None` at the end of the text.
     #[inline]
-    fn length_of_space(&self, at: usize) -> Option<usize> {
+    fn length_of_space(self, at: usize) -> Option<usize> {
         let byte = *self.text.get(at)?;
         if byte < 0x80 {
-            return Some(usize::from(matches!(byte, 9..=13 | 32)));
+            return Some(usize::from(is_ascii_space(byte)));
         }
         let (class, length) = self.table.beyond_ascii(self.text, at);
         Some(if T::is_space(class) { length } else { 0 })
@@ -153,7 +98,7 @@ impl<'a, T: Table> BlockReader<'a, T> {
     /// Which of these first bytes of whitespace characters, in the block that starts at `start`, are followed by something else
     /// than whitespace; the end of the text is nothing else.
     #[cold]
-    pub(super) fn last_of_wide_spaces(&self, mut candidates: u64, start: usize) -> u64 {
+    pub(super) fn last_of_spaces(self, mut candidates: u64, start: usize) -> u64 {
         let mut last = 0;
         while candidates != 0 {
             let at = start + candidates.trailing_zeros() as usize;
@@ -167,7 +112,7 @@ impl<'a, T: Table> BlockReader<'a, T> {
 
     /// Whether there is a line end in the whitespace at `at`, or behind the character that `at` is within.
     #[cold]
-    pub(super) fn has_line_end_in_space(&self, mut at: usize) -> bool {
+    pub(super) fn has_line_end_in_space(self, mut at: usize) -> bool {
         at += self.text[at.min(self.text.len())..].iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
         while let Some(length @ 1..) = self.length_of_space(at) {
             if matches!(self.text[at], b'\n' | b'\r') {
@@ -179,16 +124,109 @@ impl<'a, T: Table> BlockReader<'a, T> {
     }
 }
 
+#[inline]
+fn is_ascii_space(byte: u8) -> bool {
+    matches!(byte, 9..=13 | 32)
+}
+
+/// Reads a text block by block.
+pub(super) struct BlockReader<'a, T: Table, V> {
+    pub characters: Characters<'a, T>,
+    pub vectors: V,
+    /// Where the next block starts.
+    at: usize,
+    /// Bytes of a character that began in the block before, and its class.
+    carried: Carried<T>,
+}
+
+type Carried<T> = (usize, <T as Table>::Class);
+
+impl<'a, T: Table, V: Vectors> BlockReader<'a, T, V> {
+    /// Reads from `at` on, where a character starts.
+    #[inline]
+    pub(super) fn new(text: &'a [u8], at: usize, vectors: V) -> Self {
+        Self { characters: Characters { text, table: T::new() }, vectors, at, carried: (0, T::HAN) }
+    }
+
+    /// The next block, where it starts and how many bytes it has; `None` at the end of the text.
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Option<(Block, usize, usize)> {
+        let start = self.at;
+        let rest = self.characters.text.get(start..).filter(|rest| !rest.is_empty())?;
+        self.at += 64;
+        prefetch(rest.as_ptr().wrapping_add(PREFETCHED_BYTES));
+        // Blanks at the end change no class before them, and look like the end to rules about what follows whitespace.
+        let mut padded = [b' '; 64];
+        let (bytes, length) = if let Some(bytes) = rest.first_chunk::<64>() {
+            (bytes, 64)
+        } else {
+            padded[..rest.len()].copy_from_slice(rest);
+            (&padded, rest.len())
+        };
+        let mut block = self.vectors.classify_ascii(bytes);
+        if T::IS_CASED {
+            block.upper = self.vectors.within(bytes, &CAPITALS);
+            block.lower = block.letter & !block.upper;
+            block.slash = self.vectors.within(bytes, &SLASHES);
+        }
+        if block.wide != 0 {
+            let masks = (self.vectors.within(bytes, &HAN_LEADS), self.vectors.within(bytes, &CONTINUATIONS));
+            (block, self.carried) = self.characters.classify_wide(block, masks, self.carried, start, length);
+        }
+        Some((block, start, length))
+    }
+}
+
+impl<T: Table> Characters<'_, T> {
+    /// Fills in the characters beyond ASCII, given which bytes start Han characters and which continue a character. One that
+    /// crosses the end of the block is finished in the next one.
+    #[inline(never)]
+    fn classify_wide(
+        self,
+        mut block: Block,
+        (han_starts, continued): (u64, u64),
+        (carried, class): Carried<T>,
+        start: usize,
+        length: usize,
+    ) -> (Block, Carried<T>) {
+        let of_carried = (1_u64 << carried) - 1;
+        T::set(&mut block, class, of_carried);
+        // Most of what is written in Han characters is letters with these first bytes, all of three bytes.
+        let of_han = han_starts | han_starts << 1 | han_starts << 2;
+        T::set(&mut block, T::HAN, of_han);
+        let mut carried = ((han_starts >> 62) as usize, T::HAN);
+        block.continued = continued;
+        let mut left = block.wide & !of_carried & !of_han;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            let (class, bytes) = self.table.beyond_ascii(self.text, start + at);
+            // Bytes that stick out of the block are shifted out of the mask.
+            let mask = ((1_u64 << bytes) - 1) << at;
+            left &= !mask;
+            T::set(&mut block, class, mask);
+            if T::is_space(class) {
+                block.wide_space_starts |= 1 << at;
+            }
+            if at + bytes > length {
+                carried = (at + bytes - length, class);
+            }
+        }
+        (block, carried)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pretokenize::classes::{Class, Classes};
+    use crate::pretokenize::vectors::Common;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn characters_beyond_ascii_are_classified_across_blocks(text in "[a中国丿鿿一、é🙂 　９]{1,90}") {
-            let mut reader = BlockReader::<Classes>::new(text.as_bytes(), 0);
+            let mut reader = BlockReader::<Classes, _>::new(text.as_bytes(), 0, Common);
             let classes = Classes::new();
             let expected: Vec<Class> = text.char_indices().flat_map(|(at, char)| {
                 std::iter::repeat_n(classes.at(text.as_bytes(), at).0, char.len_utf8())

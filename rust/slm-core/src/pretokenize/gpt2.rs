@@ -18,11 +18,12 @@
 use super::blocks::{Block, BlockReader};
 use super::classes::Classes;
 use super::runs::{Groups, after};
+use super::vectors::Vectors;
 
 /// Finds where pretokens start, a block at a time: gives offsets and masks. `DIGITS` is the limit on numbers, 0 for none.
-pub(super) struct Starts<'a, const DIGITS: u8> {
+pub(super) struct Starts<'a, V, const DIGITS: u8> {
     text: &'a [u8],
-    blocks: BlockReader<'a, Classes>,
+    blocks: BlockReader<'a, Classes, V>,
     /// The block before, of which the top bits are looked at.
     before: Block,
     /// What a contraction at the end of the block before adds to and takes from this one.
@@ -31,46 +32,26 @@ pub(super) struct Starts<'a, const DIGITS: u8> {
     groups: Groups<DIGITS>,
 }
 
-impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+impl<'a, V: Vectors, const DIGITS: u8> Starts<'a, V, DIGITS> {
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    pub(super) fn new(text: &'a [u8], vectors: V) -> Self {
         Self {
             text,
-            blocks: BlockReader::new(text, 0),
+            blocks: BlockReader::new(text, 0, vectors),
             before: Block::default(),
             added: 0,
             removed: 0,
             groups: Groups::default(),
         }
     }
-
-    /// Rule (e) for the quotes that start a pretoken.
-    fn contractions(&mut self, mut quotes: u64, mut starts: u64, start: usize) -> u64 {
-        while quotes != 0 {
-            let bit = quotes.trailing_zeros();
-            quotes &= quotes - 1;
-            let length = match self.text[start + bit as usize + 1..] {
-                [b's' | b't' | b'm' | b'd', ..] => 2,
-                [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => 3,
-                _ => continue,
-            };
-            // Two blocks as one number: a contraction may begin in this block and end in the next.
-            let removed = 1_u128 << (bit + 1);
-            let added = 1_u128 << (bit + length);
-            #[expect(clippy::cast_possible_truncation, reason = "the lower and the upper block")]
-            {
-                starts = (starts | added as u64) & !(removed as u64);
-                self.added |= (added >> 64) as u64;
-                self.removed |= (removed >> 64) as u64;
-            }
-        }
-        starts
-    }
 }
 
-impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
+impl<V: Vectors, const DIGITS: u8> Iterator for Starts<'_, V, DIGITS> {
     type Item = (usize, u64);
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
     fn next(&mut self) -> Option<(usize, u64)> {
         let (block, start, length) = self.blocks.next()?;
         let Block { letter, number, space, blank, quote, wide, .. } = block;
@@ -78,10 +59,8 @@ impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
         let after_number = after(number, self.before.number);
         let after_space = after(space, self.before.space);
         let after_blank = after(blank, self.before.blank);
-        // Only asked for the last byte of the block: the others look at the byte to their right.
-        let last = 1_u64 << (length - 1);
-        let before_space = space >> 1
-            | if space & !wide & last != 0 && self.blocks.is_space_or_end(start + length) { last } else { 0 };
+        // What follows the text is a blank of the last block, or the end.
+        let before_space = space >> 1 | u64::from(self.blocks.characters.is_space_or_end(start + 64)) << 63;
 
         let mut starts = space & !after_space
             | space & after_space & !before_space & !wide
@@ -91,7 +70,7 @@ impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
             starts = starts & !number | self.groups.starts(number, number & !after_number, block.continued);
         }
         if block.wide_space_starts != 0 {
-            starts |= self.blocks.last_of_wide_spaces(block.wide_space_starts & after_space, start);
+            starts |= self.blocks.characters.last_of_spaces(block.wide_space_starts & after_space, start);
         }
         starts = (starts | self.added) & !self.removed;
         (self.added, self.removed) = (0, 0);
@@ -99,7 +78,7 @@ impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
             starts |= 1;
         }
         if quote & starts != 0 {
-            starts = self.contractions(quote & starts, starts, start);
+            (starts, self.added, self.removed) = contractions(self.text, quote & starts, starts, start);
         }
         if start == 0 {
             starts &= !1;
@@ -107,4 +86,27 @@ impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
         self.before = block;
         Some((start, starts & (u64::MAX >> (64 - length))))
     }
+}
+
+/// Rule (e) for the quotes that start a pretoken: the starts as they are then, and what is added to those of the next block and
+/// taken from them.
+#[inline(never)]
+fn contractions(text: &[u8], mut quotes: u64, starts: u64, start: usize) -> (u64, u64, u64) {
+    // Two blocks as one number: a contraction may begin in this block and end in the next.
+    let (mut added, mut removed) = (0_u128, 0_u128);
+    while quotes != 0 {
+        let bit = quotes.trailing_zeros();
+        quotes &= quotes - 1;
+        let length = match text[start + bit as usize + 1..] {
+            [b's' | b't' | b'm' | b'd', ..] => 2,
+            [b'r' | b'v', b'e', ..] | [b'l', b'l', ..] => 3,
+            _ => continue,
+        };
+        removed |= 1 << (bit + 1);
+        added |= 1 << (bit + length);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the lower and the upper block")]
+    let halves = |mask: u128| (mask as u64, (mask >> 64) as u64);
+    let ((added, added_next), (removed, removed_next)) = (halves(added), halves(removed));
+    ((starts | added) & !removed, added_next, removed_next)
 }

@@ -19,10 +19,11 @@
 
 use super::blocks::{Block, BlockReader, Table};
 use super::runs::{Carry, Groups, after};
+use super::vectors::Vectors;
 
 /// Finds where pretokens start by these rules, a block at a time. `DIGITS` is the limit on numbers.
-pub(super) struct Joining<'a, T: Table, const DIGITS: u8> {
-    blocks: BlockReader<'a, T>,
+pub(super) struct Joining<'a, T: Table, V, const DIGITS: u8> {
+    blocks: BlockReader<'a, T, V>,
     /// The block that comes next, where it starts and how long it is.
     next: Option<(Block, usize, usize)>,
     /// The block before, of which the top bits are looked at, and what was found there.
@@ -54,10 +55,12 @@ pub(super) struct Found {
     pub after_sign: u64,
 }
 
-impl<'a, T: Table, const DIGITS: u8> Joining<'a, T, DIGITS> {
+impl<'a, T: Table, V: Vectors, const DIGITS: u8> Joining<'a, T, V, DIGITS> {
     /// Finds those from `at` on, where a pretoken starts.
-    pub(super) fn new(text: &'a [u8], at: usize) -> Self {
-        let mut blocks = BlockReader::new(text, at);
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    pub(super) fn new(text: &'a [u8], at: usize, vectors: V) -> Self {
+        let mut blocks = BlockReader::new(text, at, vectors);
         Self {
             next: blocks.next(),
             blocks,
@@ -70,8 +73,14 @@ impl<'a, T: Table, const DIGITS: u8> Joining<'a, T, DIGITS> {
         }
     }
 
+    /// What blocks are asked with.
+    pub(super) fn vectors(&self) -> V {
+        self.blocks.vectors
+    }
+
     /// `None` at the end of the text.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Option<Found> {
         let (block, offset, length) = self.next?;
         self.next = self.blocks.next();
@@ -90,7 +99,7 @@ impl<'a, T: Table, const DIGITS: u8> Joining<'a, T, DIGITS> {
         let before_space = space >> 1 | ahead.space << 63;
         let mut starts = space & !after_space & !joined | behind | inline & !before_space & !block.wide;
         if block.wide_space_starts != 0 {
-            starts |= self.blocks.last_of_wide_spaces(block.wide_space_starts, offset);
+            starts |= self.blocks.characters.last_of_spaces(block.wide_space_starts, offset);
         }
         let indents = inline & after_line_end & !behind;
         if indents != 0 {
@@ -133,7 +142,7 @@ impl<'a, T: Table, const DIGITS: u8> Joining<'a, T, DIGITS> {
         let inline = ahead.space & !ahead.line_end;
         match self.next {
             // The whole text is looked at once at most: the next indent is behind the next line end.
-            Some((_, start, _)) if inline == u64::MAX => self.blocks.has_line_end_in_space(start + 64),
+            Some((_, start, _)) if inline == u64::MAX => self.blocks.characters.has_line_end_in_space(start + 64),
             _ => inline.wrapping_add(1) & !inline & ahead.line_end != 0,
         }
     }

@@ -27,11 +27,12 @@ mod vectors;
 
 use crate::error::Result;
 pub(crate) use open::{FoundEnd, Known, OpenPretoken, OpenSplitter};
-use pattern::Named;
 pub use pattern::Pattern;
+use pattern::{Named, Ranges};
 use regex::RegexRule;
 pub use settings::{Normalization, PretokenizerSettings};
 use std::sync::Arc;
+pub(crate) use vectors::Places;
 
 /// How documents are split into pretokens. Cheap to clone; two are equal if they do the same to every text.
 ///
@@ -54,7 +55,7 @@ pub(crate) trait Ends {
     fn end(&mut self, end: usize);
 
     /// The next ones end where `mask` has a bit, counted from `offset` and from the lowest bit on.
-    fn ends(&mut self, offset: usize, mask: u64);
+    fn ends(&mut self, offset: usize, mask: u64, places: impl Places);
 }
 
 #[derive(Clone, Debug)]
@@ -226,7 +227,7 @@ impl Pretokenizer {
     #[inline]
     pub fn for_each_range(&self, text: &str, f: impl FnMut(usize, usize)) {
         match &self.rule {
-            Rule::Named(named) => named.for_each_range(text.as_bytes(), f),
+            Rule::Named(named) => named.find_ends(text.as_bytes(), &mut Ranges::new(f)),
             Rule::Regex(rule) => rule.for_each_range(text.as_bytes(), f),
         }
     }

@@ -3,7 +3,10 @@
 use super::blocks::Table;
 use super::classes::{Class, Classes, length_of_lead};
 use super::o200k::Kinds;
+use super::vectors::{Common, Places, Vectors};
 use super::{Ends, cl100k, gpt2, o200k};
+#[cfg(target_arch = "x86_64")]
+use crate::avx512::Avx512;
 
 /// A way to split text that is known by the tokenizer it comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -110,37 +113,38 @@ impl Named {
         }
     }
 
-    /// Calls `f` with where each pretoken starts and ends. What `f` does is compiled into each scanner's loop.
-    #[inline]
-    pub(super) fn for_each_range(self, text: &[u8], f: impl FnMut(usize, usize)) {
-        match (self.pattern, self.digits) {
-            (Pattern::Gpt2, 1) => ranges(gpt2::Starts::<1>::new(text), text, f),
-            (Pattern::Gpt2, 2) => ranges(gpt2::Starts::<2>::new(text), text, f),
-            (Pattern::Gpt2, 3) => ranges(gpt2::Starts::<3>::new(text), text, f),
-            (Pattern::Gpt2, _) => ranges(gpt2::Starts::<UNLIMITED>::new(text), text, f),
-            (Pattern::Cl100k | Pattern::Qwen2, 1) => ranges(cl100k::Starts::<1>::new(text), text, f),
-            (Pattern::Cl100k | Pattern::Qwen2, 2) => ranges(cl100k::Starts::<2>::new(text), text, f),
-            (Pattern::Cl100k | Pattern::Qwen2, _) => ranges(cl100k::Starts::<3>::new(text), text, f),
-            (Pattern::O200k, 1) => ranges(o200k::Starts::<1>::new(text), text, f),
-            (Pattern::O200k, 2) => ranges(o200k::Starts::<2>::new(text), text, f),
-            (Pattern::O200k, _) => ranges(o200k::Starts::<3>::new(text), text, f),
-        }
-    }
-
-    /// Tells where each pretoken ends.
+    /// Tells where each pretoken ends. What `ends` does is compiled into each scanner's loop.
     #[inline]
     pub(super) fn find_ends(self, text: &[u8], ends: &mut impl Ends) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(vectors) = Avx512::detect() {
+            // SAFETY: the processor has been asked whether it has these instructions.
+            unsafe { self.find_ends_by_avx512(vectors, text, ends) };
+            return;
+        }
+        self.find_ends_with(Common, text, ends);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
+    fn find_ends_by_avx512(self, vectors: Avx512, text: &[u8], ends: &mut impl Ends) {
+        self.find_ends_with(vectors, text, ends);
+    }
+
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    pub(super) fn find_ends_with(self, with: impl Vectors, text: &[u8], ends: &mut impl Ends) {
         match (self.pattern, self.digits) {
-            (Pattern::Gpt2, 1) => tell(gpt2::Starts::<1>::new(text), text, ends),
-            (Pattern::Gpt2, 2) => tell(gpt2::Starts::<2>::new(text), text, ends),
-            (Pattern::Gpt2, 3) => tell(gpt2::Starts::<3>::new(text), text, ends),
-            (Pattern::Gpt2, _) => tell(gpt2::Starts::<UNLIMITED>::new(text), text, ends),
-            (Pattern::Cl100k | Pattern::Qwen2, 1) => tell(cl100k::Starts::<1>::new(text), text, ends),
-            (Pattern::Cl100k | Pattern::Qwen2, 2) => tell(cl100k::Starts::<2>::new(text), text, ends),
-            (Pattern::Cl100k | Pattern::Qwen2, _) => tell(cl100k::Starts::<3>::new(text), text, ends),
-            (Pattern::O200k, 1) => tell(o200k::Starts::<1>::new(text), text, ends),
-            (Pattern::O200k, 2) => tell(o200k::Starts::<2>::new(text), text, ends),
-            (Pattern::O200k, _) => tell(o200k::Starts::<3>::new(text), text, ends),
+            (Pattern::Gpt2, 1) => tell(gpt2::Starts::<_, 1>::new(text, with), with, text, ends),
+            (Pattern::Gpt2, 2) => tell(gpt2::Starts::<_, 2>::new(text, with), with, text, ends),
+            (Pattern::Gpt2, 3) => tell(gpt2::Starts::<_, 3>::new(text, with), with, text, ends),
+            (Pattern::Gpt2, _) => tell(gpt2::Starts::<_, UNLIMITED>::new(text, with), with, text, ends),
+            (Pattern::Cl100k | Pattern::Qwen2, 1) => tell(cl100k::Starts::<_, 1>::new(text, with), with, text, ends),
+            (Pattern::Cl100k | Pattern::Qwen2, 2) => tell(cl100k::Starts::<_, 2>::new(text, with), with, text, ends),
+            (Pattern::Cl100k | Pattern::Qwen2, _) => tell(cl100k::Starts::<_, 3>::new(text, with), with, text, ends),
+            (Pattern::O200k, 1) => tell(o200k::Starts::<_, 1>::new(text, with), with, text, ends),
+            (Pattern::O200k, 2) => tell(o200k::Starts::<_, 2>::new(text, with), with, text, ends),
+            (Pattern::O200k, _) => tell(o200k::Starts::<_, 3>::new(text, with), with, text, ends),
         }
     }
 
@@ -169,28 +173,47 @@ impl Named {
     }
 }
 
-/// Calls `f` with each pretoken, given offsets and masks of where they start, but for the first.
-#[inline]
-pub(super) fn ranges(starts: impl Iterator<Item = (usize, u64)>, text: &[u8], mut f: impl FnMut(usize, usize)) {
-    let mut start = 0;
-    for (offset, mut mask) in starts {
-        while mask != 0 {
-            let end = offset + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            f(start, end);
-            start = end;
-        }
+/// Calls `f` with where each pretoken starts and ends.
+pub(super) struct Ranges<F> {
+    start: usize,
+    f: F,
+}
+
+impl<F: FnMut(usize, usize)> Ranges<F> {
+    pub(super) fn new(f: F) -> Self {
+        Self { start: 0, f }
     }
-    if start < text.len() {
-        f(start, text.len());
+}
+
+impl<F: FnMut(usize, usize)> Ends for Ranges<F> {
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    fn end(&mut self, end: usize) {
+        (self.f)(self.start, end);
+        self.start = end;
+    }
+
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    fn ends(&mut self, offset: usize, mut mask: u64, _: impl Places) {
+        while mask != 0 {
+            self.end(offset + mask.trailing_zeros() as usize);
+            mask &= mask - 1;
+        }
     }
 }
 
 /// Tells where pretokens end, given offsets and masks of where they start: where one does the one before ends.
-#[inline]
-fn tell(starts: impl Iterator<Item = (usize, u64)>, text: &[u8], ends: &mut impl Ends) {
+#[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+#[inline(always)]
+pub(super) fn tell(
+    starts: impl Iterator<Item = (usize, u64)>,
+    vectors: impl Vectors,
+    text: &[u8],
+    ends: &mut impl Ends,
+) {
     for (offset, mask) in starts {
-        ends.ends(offset, mask);
+        ends.ends(offset, mask, vectors);
     }
     if !text.is_empty() {
         ends.end(text.len());

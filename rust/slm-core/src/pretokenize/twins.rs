@@ -2,7 +2,9 @@
 
 use super::blocks::Table;
 use super::classes::Classes;
-use super::{cl100k, o200k, pattern};
+use super::pattern::{self, Named, Ranges};
+use super::vectors::Common;
+use super::{cl100k, o200k};
 use proptest::prelude::*;
 
 /// The limits on numbers that a pattern can have.
@@ -15,11 +17,11 @@ const O200K: [ByLimit; 2] =
     [[o200k_by_masks::<1>, o200k_by_masks::<2>, o200k_by_masks::<3>], [o200k::<1>, o200k::<2>, o200k::<3>]];
 
 fn cl100k_by_masks<const DIGITS: u8>(text: &str) -> Vec<usize> {
-    ends_by_masks(text, cl100k::Starts::<DIGITS>::new(text.as_bytes()))
+    ends_by_masks(text, cl100k::Starts::<_, DIGITS>::new(text.as_bytes(), Common))
 }
 
 fn o200k_by_masks<const DIGITS: u8>(text: &str) -> Vec<usize> {
-    ends_by_masks(text, o200k::Starts::<DIGITS>::new(text.as_bytes()))
+    ends_by_masks(text, o200k::Starts::<_, DIGITS>::new(text.as_bytes(), Common))
 }
 
 fn cl100k<const DIGITS: u8>(text: &str) -> Vec<usize> {
@@ -34,7 +36,7 @@ fn o200k<const DIGITS: u8>(text: &str) -> Vec<usize> {
 
 fn ends_by_masks(text: &str, starts: impl Iterator<Item = (usize, u64)>) -> Vec<usize> {
     let mut ends = Vec::new();
-    pattern::ranges(starts, text.as_bytes(), |_, end| ends.push(end));
+    pattern::tell(starts, Common, text.as_bytes(), &mut Ranges::new(|_, end| ends.push(end)));
     ends
 }
 
@@ -44,6 +46,16 @@ fn ends_one_by_one(text: &str, end_of: impl Fn(usize) -> usize) -> Vec<usize> {
         ends.push(end_of(ends.last().copied().unwrap_or(0)));
     }
     ends
+}
+
+/// With what this processor has, and what all of them have.
+fn assert_same_on_any_processor(text: &str) {
+    for named in Named::all() {
+        let (mut of_this, mut of_any) = (Vec::new(), Vec::new());
+        named.find_ends(text.as_bytes(), &mut Ranges::new(|start, end| of_this.push((start, end))));
+        named.find_ends_with(Common, text.as_bytes(), &mut Ranges::new(|start, end| of_any.push((start, end))));
+        assert_eq!(of_this, of_any, "{named:?} of {text:?}");
+    }
 }
 
 fn assert_same(text: &str, [by_masks, by_char]: [ByLimit; 2]) {
@@ -73,6 +85,7 @@ proptest! {
             let text: String = std::iter::repeat_n(before, offset).chain(text.chars()).collect();
             assert_same(&text, CL100K);
             assert_same(&text, O200K);
+            assert_same_on_any_processor(&text);
         }
     }
 }

@@ -1,61 +1,130 @@
 //! What the bytes of a block are, asked of all of them at once where the processor can.
 
 use super::blocks::Block;
+#[cfg(target_arch = "x86_64")]
+use crate::avx512::Avx512;
 use std::ops::RangeInclusive;
 
 /// First bytes that only letters have: those of U+5000 to U+9FFF, the greater part of the Han characters.
-const HAN_LEADS: RangeInclusive<u8> = 0xE5..=0xE9;
+pub(super) const HAN_LEADS: RangeInclusive<u8> = 0xE5..=0xE9;
 
 /// Bytes that continue a character.
-const CONTINUATIONS: RangeInclusive<u8> = 0x80..=0xBF;
+pub(super) const CONTINUATIONS: RangeInclusive<u8> = 0x80..=0xBF;
 
-/// Which bytes start a character that is surely a letter.
-#[inline]
-pub(super) fn han_starts(bytes: &[u8; 64]) -> u64 {
-    within(bytes, &HAN_LEADS)
+/// Capitals of ASCII.
+pub(super) const CAPITALS: RangeInclusive<u8> = b'A'..=b'Z';
+
+pub(super) const SLASHES: RangeInclusive<u8> = b'/'..=b'/';
+
+/// What 64 bytes are asked with.
+pub(super) trait Vectors: Places {
+    /// The classes of the ASCII bytes, and which bytes are not ASCII.
+    fn classify_ascii(self, bytes: &[u8; 64]) -> Block;
+
+    /// Which bytes are in a range.
+    fn within(self, bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64;
 }
 
-/// Which bytes continue a character.
-#[inline]
-pub(super) fn continuations(bytes: &[u8; 64]) -> u64 {
-    within(bytes, &CONTINUATIONS)
+/// Where a mask has bits.
+pub(crate) trait Places: Copy {
+    /// Writes the places of the bits, counted from `offset` and from the lowest bit on. What is behind them may be anything then.
+    fn places(self, mask: u64, offset: usize, to: &mut [usize; 64]);
 }
 
-/// Which bytes are capitals of ASCII.
-#[inline]
-pub(super) fn capitals(bytes: &[u8; 64]) -> u64 {
-    within(bytes, &(b'A'..=b'Z'))
+/// What every processor of an architecture has.
+#[derive(Clone, Copy)]
+pub(super) struct Common;
+
+impl Vectors for Common {
+    #[inline]
+    fn classify_ascii(self, bytes: &[u8; 64]) -> Block {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE2 belongs to every x86-64.
+        return unsafe { classify_ascii_by_sse2(bytes) };
+        #[cfg(not(target_arch = "x86_64"))]
+        classify_ascii_portably(bytes)
+    }
+
+    #[inline]
+    fn within(self, bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE2 belongs to every x86-64.
+        return unsafe { within_by_sse2(bytes, range) };
+        #[cfg(not(target_arch = "x86_64"))]
+        within_portably(bytes, range)
+    }
 }
 
-/// Which bytes are a `/`.
-#[inline]
-pub(super) fn slashes(bytes: &[u8; 64]) -> u64 {
-    within(bytes, &(b'/'..=b'/'))
+impl Places for Common {
+    #[inline]
+    fn places(self, mut mask: u64, offset: usize, to: &mut [usize; 64]) {
+        // More than there are, most of the time: a branch for each would be mistaken once a block.
+        for part in to.as_chunks_mut::<16>().0 {
+            for place in part {
+                *place = offset + mask.trailing_zeros() as usize;
+                mask &= mask.wrapping_sub(1);
+            }
+            if mask == 0 {
+                break;
+            }
+        }
+    }
 }
 
-/// Which bytes are in a range.
 #[cfg(target_arch = "x86_64")]
+impl Vectors for Avx512 {
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    fn classify_ascii(self, bytes: &[u8; 64]) -> Block {
+        // SAFETY: the processor has been asked whether it has these instructions.
+        unsafe { classify_ascii_by_avx512(bytes) }
+    }
+
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    fn within(self, bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
+        // SAFETY: see above.
+        unsafe { within_by_avx512(bytes, range) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Places for Avx512 {
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    fn places(self, mask: u64, offset: usize, to: &mut [usize; 64]) {
+        // SAFETY: the processor has these instructions, or there was no `self`.
+        unsafe { places_by_avx512(mask, offset, to) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
 #[inline]
-fn within(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
+fn within_by_sse2(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
     use std::arch::x86_64::{_mm_cmplt_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8, _mm_sub_epi8};
     bytes.as_chunks::<16>().0.iter().enumerate().fold(0, |mask, (idx, part)| {
-        // SAFETY: SSE2 belongs to every x86-64, and `part` is 16 readable bytes.
-        let are_within = unsafe {
-            let v = _mm_loadu_si128(part.as_ptr().cast());
-            // The first of the range becomes the least of all signed numbers, so one comparison does.
-            let from_least = _mm_sub_epi8(v, _mm_set1_epi8(signed(range.start() ^ 0x80)));
-            let behind = range.end() - range.start() + 1;
-            _mm_movemask_epi8(_mm_cmplt_epi8(from_least, _mm_set1_epi8(signed(behind ^ 0x80))))
-        };
+        // SAFETY: `part` is 16 readable bytes, and the load needs no alignment.
+        let v = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
+        // The first of the range becomes the least of all signed numbers, so one comparison does.
+        let from_least = _mm_sub_epi8(v, _mm_set1_epi8(signed(range.start() ^ 0x80)));
+        let behind = range.end() - range.start() + 1;
+        let are_within = _mm_movemask_epi8(_mm_cmplt_epi8(from_least, _mm_set1_epi8(signed(behind ^ 0x80))));
         #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "the lower 16 bits are the mask")]
         let bits = u64::from(are_within as u16);
         mask | bits << (16 * idx)
     })
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn within(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
-    within_portably(bytes, range)
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
+#[inline]
+fn within_by_avx512(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
+    use std::arch::x86_64::{_mm512_cmple_epu8_mask, _mm512_loadu_si512, _mm512_set1_epi8, _mm512_sub_epi8};
+    // SAFETY: 64 readable bytes, and the load needs no alignment.
+    let v = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
+    let from_start = _mm512_sub_epi8(v, _mm512_set1_epi8(signed(*range.start())));
+    _mm512_cmple_epu8_mask(from_start, _mm512_set1_epi8(signed(range.end() - range.start())))
 }
 
 /// As above, for machines without such vectors.
@@ -64,32 +133,44 @@ fn within_portably(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
     bytes.iter().enumerate().fold(0, |mask, (idx, byte)| mask | u64::from(range.contains(byte)) << idx)
 }
 
-/// The classes of the ASCII bytes, and which bytes are not ASCII.
+/// The places of all bytes of a block.
 #[cfg(target_arch = "x86_64")]
-#[inline]
-pub(super) fn classify_ascii(bytes: &[u8; 64], has_avx512: bool) -> Block {
-    if has_avx512 {
-        // SAFETY: the processor has been asked whether it has these instructions.
-        unsafe { classify_ascii_by_avx512(bytes) }
-    } else {
-        // SAFETY: SSE2 belongs to every x86-64.
-        unsafe { classify_ascii_by_sse2(bytes) }
+const PLACES: [u8; 64] = {
+    let mut places = [0; 64];
+    let mut place = 0;
+    while place < 64 {
+        places[place as usize] = place;
+        place += 1;
     }
-}
+    places
+};
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-pub(super) fn classify_ascii(bytes: &[u8; 64], _: bool) -> Block {
-    classify_ascii_portably(bytes)
-}
-
-/// Whether the processor classifies 64 bytes at once.
-#[inline]
-pub(super) fn has_avx512() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512bw");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+fn places_by_avx512(mask: u64, offset: usize, to: &mut [usize; 64]) {
+    use std::arch::x86_64::{
+        _mm_loadl_epi64, _mm512_add_epi64, _mm512_cvtepu8_epi64, _mm512_loadu_si512, _mm512_maskz_compress_epi8,
+        _mm512_set1_epi64, _mm512_storeu_si512,
+    };
+    let mut places = [0_u8; 64];
+    // SAFETY: 64 readable bytes and 64 that may be written; neither needs to be aligned.
+    unsafe {
+        let found = _mm512_maskz_compress_epi8(mask, _mm512_loadu_si512(PLACES.as_ptr().cast()));
+        _mm512_storeu_si512(places.as_mut_ptr().cast(), found);
+    }
+    let offset = _mm512_set1_epi64(offset.cast_signed() as i64);
+    let (places, to) = (places.as_chunks::<8>().0, to.as_chunks_mut::<8>().0);
+    for (idx, (places, to)) in places.iter().zip(to).enumerate() {
+        if idx >= 2 && mask.count_ones() as usize <= 8 * idx {
+            break;
+        }
+        // SAFETY: 8 readable bytes, and room for as many places.
+        unsafe {
+            let places = _mm512_cvtepu8_epi64(_mm_loadl_epi64(places.as_ptr().cast()));
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_add_epi64(places, offset));
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -99,7 +180,8 @@ const fn signed(byte: u8) -> i8 {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512bw")]
+#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
+#[inline]
 fn classify_ascii_by_avx512(bytes: &[u8; 64]) -> Block {
     use std::arch::x86_64::{
         __m512i, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask, _mm512_loadu_si512, _mm512_movepi8_mask,
@@ -177,17 +259,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Checks what is asked with `vectors` against plain loops.
+    fn check(vectors: impl Vectors, block: &[u8; 64], mask: u64) -> Result<(), TestCaseError> {
+        prop_assert_eq!(vectors.classify_ascii(block), classify_ascii_portably(block));
+        for range in [HAN_LEADS, CONTINUATIONS, CAPITALS, SLASHES] {
+            prop_assert_eq!(vectors.within(block, &range), within_portably(block, &range));
+        }
+        let mut places = [0; 64];
+        vectors.places(mask, 1000, &mut places);
+        let expected: Vec<usize> = (0..64).filter(|place| mask >> place & 1 == 1).map(|place| 1000 + place).collect();
+        prop_assert_eq!(&places[..expected.len()], expected);
+        Ok(())
+    }
+
     proptest! {
         #[test]
-        fn all_classifications_agree(bytes in proptest::array::uniform32(any::<u8>()), rest in proptest::array::uniform32(any::<u8>())) {
-            let mut block = [0; 64];
-            block[..32].copy_from_slice(&bytes);
-            block[32..].copy_from_slice(&rest);
-            for has_avx512 in [false, has_avx512()] {
-                prop_assert_eq!(classify_ascii(&block, has_avx512), classify_ascii_portably(&block));
-            }
-            for range in [HAN_LEADS, CONTINUATIONS, b'A'..=b'Z', b'/'..=b'/'] {
-                prop_assert_eq!(within(&block, &range), within_portably(&block, &range));
+        fn all_vectors_agree_with_plain_loops(bytes in prop::collection::vec(any::<u8>(), 64), mask in any::<u64>(), fewer in any::<u64>()) {
+            let block: [u8; 64] = bytes.try_into().unwrap();
+            for mask in [mask, mask & fewer, mask & fewer & fewer.rotate_left(7), mask | fewer, u64::MAX, 0] {
+                check(Common, &block, mask)?;
+                #[cfg(target_arch = "x86_64")]
+                if let Some(avx512) = Avx512::detect() {
+                    check(avx512, &block, mask)?;
+                }
             }
         }
     }

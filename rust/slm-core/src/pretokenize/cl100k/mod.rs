@@ -12,18 +12,21 @@ pub(super) mod by_char;
 
 use super::classes::Classes;
 use super::joining::{Joining, contraction};
+use super::vectors::Vectors;
 
 /// Finds where pretokens start, a block at a time. `DIGITS` is the limit on numbers.
-pub(super) struct Starts<'a, const DIGITS: u8> {
+pub(super) struct Starts<'a, V, const DIGITS: u8> {
     text: &'a [u8],
-    joining: Joining<'a, Classes, DIGITS>,
+    joining: Joining<'a, Classes, V, DIGITS>,
     /// What contractions at the end of the block before add to this one.
     added: u64,
 }
 
-impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, joining: Joining::new(text, 0), added: 0 }
+impl<'a, V: Vectors, const DIGITS: u8> Starts<'a, V, DIGITS> {
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    pub(super) fn new(text: &'a [u8], vectors: V) -> Self {
+        Self { text, joining: Joining::new(text, 0, vectors), added: 0 }
     }
 
     /// Where contractions end whose quotes these are, in the block at `offset`.
@@ -44,10 +47,11 @@ impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
     }
 }
 
-impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
+impl<V: Vectors, const DIGITS: u8> Iterator for Starts<'_, V, DIGITS> {
     type Item = (usize, u64);
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
     fn next(&mut self) -> Option<(usize, u64)> {
         let found = self.joining.next()?;
         let mut starts = found.starts | std::mem::take(&mut self.added);

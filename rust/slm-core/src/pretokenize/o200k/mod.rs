@@ -27,14 +27,15 @@ mod kinds;
 use super::blocks::{Block, Table};
 use super::joining::{Found, Joining, contraction};
 use super::runs::{Carry, after};
+use super::vectors::Vectors;
 use kinds::Kind;
 pub(super) use kinds::Kinds;
 
 /// Finds where pretokens start, a block at a time: gives offsets and masks. `DIGITS` is the limit on numbers.
-pub(super) struct Starts<'a, const DIGITS: u8> {
+pub(super) struct Starts<'a, V, const DIGITS: u8> {
     text: &'a [u8],
     kinds: Kinds,
-    joining: Joining<'a, Kinds, DIGITS>,
+    joining: Joining<'a, Kinds, V, DIGITS>,
     /// Where the last pretoken starts that is known.
     open: usize,
     /// Along letters without case and marks after a small letter.
@@ -52,16 +53,16 @@ struct Contractions {
     end: usize,
 }
 
-impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
-        Self::from(text, 0)
+impl<'a, V: Vectors, const DIGITS: u8> Starts<'a, V, DIGITS> {
+    pub(super) fn new(text: &'a [u8], vectors: V) -> Self {
+        Self::from(text, 0, vectors)
     }
 
-    fn from(text: &'a [u8], at: usize) -> Self {
+    fn from(text: &'a [u8], at: usize, vectors: V) -> Self {
         Self {
             text,
             kinds: Kinds::new(),
-            joining: Joining::new(text, at),
+            joining: Joining::new(text, at, vectors),
             open: at,
             after_lower: Carry::default(),
             contractions: Contractions::default(),
@@ -121,15 +122,16 @@ impl<'a, const DIGITS: u8> Starts<'a, DIGITS> {
             }
             at = by_char::end_of_pretoken::<DIGITS>(self.text, self.kinds, at);
         }
-        *self = Self::from(self.text, at);
+        *self = Self::from(self.text, at, self.joining.vectors());
         starts
     }
 }
 
-impl<const DIGITS: u8> Iterator for Starts<'_, DIGITS> {
+impl<V: Vectors, const DIGITS: u8> Iterator for Starts<'_, V, DIGITS> {
     type Item = (usize, u64);
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
     fn next(&mut self) -> Option<(usize, u64)> {
         let found = self.joining.next()?;
         let Found { block, before, ahead, offset, places, .. } = &found;
