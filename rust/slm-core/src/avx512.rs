@@ -1,7 +1,9 @@
-//! What of AVX-512 the hot loops are made of: Intel's processors have all of it from Ice Lake on, AMD's from Zen 4 on.
+//! What of AVX-512 the hot loops are made of: Intel's server processors have all of it from Ice Lake on, AMD's from
+//! Zen 4 on.
 
 /// Says that the processor has `avx512bw`, `avx512dq`, `avx512vl`, `avx512vbmi`, `avx512vbmi2`, `bmi1`, `bmi2`, `lzcnt` and `popcnt`:
-/// there is none where it has not. Functions with these target features take it to say that they may be called.
+/// there is none where it has not. Where one is at hand, functions with these target features may be called; each of them
+/// lists the very same, which is what is asked below.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 

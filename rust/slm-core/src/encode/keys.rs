@@ -8,9 +8,11 @@ use super::queue::Made;
 use crate::avx512::Avx512;
 use crate::short;
 
-/// Makes the keys and spots of the pretokens of `text` between neighbours of `ends`, and asks for their lines: of all but a few,
-/// as many as come in eights and begin 16 bytes before the end of the text. Those that are too long for a key have none then, and
-/// their numbers are in `long`.
+/// Makes the keys and spots of the pretokens of `text` between neighbours of `ends`, eight at a time from the first one on, and asks
+/// for their lines. It ends before the eight of which one begins less than 16 bytes before the end of the text.
+///
+/// The numbers of those that are too long for a key are in `long` then; in place of their keys is anything, and their spots are
+/// that of the first line.
 #[inline]
 pub(super) fn make(
     _: Avx512,

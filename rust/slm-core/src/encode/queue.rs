@@ -199,3 +199,29 @@ impl<'a> Queue<'a> {
         next
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::encode::tests::encoder;
+    use crate::pretokenize::{Pattern, Pretokenizer};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ids_are_the_same_on_any_processor(words in prop::collection::vec("[ab]{0,6} ?|[a-z]{1,20}|\\PC{1,3}", 0..600)) {
+            let (encoder, text, stop) = (encoder(&[(97, 98), (256, 98), (32, 97)]), words.concat(), Stop::default());
+            let encode = |avx512| {
+                let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
+                for _ in 0..2 {
+                    let queue = Queue::new(&encoder, text.as_bytes(), &mut scratch, &mut ids, &stop);
+                    let mut queue = Queue { avx512, ..queue };
+                    Pretokenizer::from(Pattern::Gpt2).find_ends(&text, &mut queue);
+                    queue.finish();
+                }
+                ids
+            };
+            prop_assert_eq!(encode(None), encode(Avx512::detect()));
+        }
+    }
+}

@@ -61,7 +61,7 @@ pub(super) trait Table: Copy {
 /// How far ahead of the block at hand the text is asked for: the processor does so too, but too late.
 const PREFETCHED_BYTES: usize = 1024;
 
-/// The characters of a text beyond a block, and what is asked about them. By value, so that a scanner's state stays in registers.
+/// A text as characters, for what the bytes of a block alone do not say. By value, so that a scanner's state stays in registers.
 #[derive(Clone, Copy)]
 pub(super) struct Characters<'a, T> {
     text: &'a [u8],

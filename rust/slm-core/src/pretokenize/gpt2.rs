@@ -59,8 +59,10 @@ impl<V: Vectors, const DIGITS: u8> Iterator for Starts<'_, V, DIGITS> {
         let after_number = after(number, self.before.number);
         let after_space = after(space, self.before.space);
         let after_blank = after(blank, self.before.blank);
-        // What follows the text is a blank of the last block, or the end.
-        let before_space = space >> 1 | u64::from(self.blocks.characters.is_space_or_end(start + 64)) << 63;
+        // Of the last byte it matters only if it is whitespace itself. To ask in any case is faster, but for text beyond ASCII.
+        let is_asked = wide == 0 || space >> 63 != 0;
+        let is_followed_by_space = is_asked && self.blocks.characters.is_space_or_end(start + 64);
+        let before_space = space >> 1 | u64::from(is_followed_by_space) << 63;
 
         let mut starts = space & !after_space
             | space & after_space & !before_space & !wide

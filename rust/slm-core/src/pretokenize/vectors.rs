@@ -127,7 +127,7 @@ fn within_by_avx512(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
     _mm512_cmple_epu8_mask(from_start, _mm512_set1_epi8(signed(range.end() - range.start())))
 }
 
-/// As above, for machines without such vectors.
+/// Which bytes are in a range, for machines without such vectors.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn within_portably(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
     bytes.iter().enumerate().fold(0, |mask, (idx, byte)| mask | u64::from(range.contains(byte)) << idx)
@@ -237,7 +237,7 @@ fn classify_ascii_by_sse2(bytes: &[u8; 64]) -> Block {
     block
 }
 
-/// As above, for machines without such vectors.
+/// The classes of the ASCII bytes, for machines without such vectors.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn classify_ascii_portably(bytes: &[u8; 64]) -> Block {
     let mut block = Block::default();
