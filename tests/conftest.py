@@ -1,6 +1,7 @@
 """Settings of the whole test run: one thread a worker, and property tests that are the same every time."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from hypothesis import HealthCheck, settings
 # Timings never decide a test, so there is no deadline; the same examples each time, so a red test stays red.
 settings.register_profile("slm", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("slm")
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be all that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
