@@ -1,7 +1,7 @@
 //! Characters as numbers, which is how Python tells those of a `str`, brought to UTF-8.
 
 #[cfg(target_arch = "x86_64")]
-use crate::avx512::Avx512;
+use crate::processor::Avx512;
 use std::mem::MaybeUninit;
 
 /// Characters that are looked at together.

@@ -22,12 +22,11 @@ pub mod train;
 
 pub mod io;
 
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 pub mod decode;
 pub mod encode;
 mod prefetch;
 mod prefix;
+mod processor;
 mod short;
 pub mod tiktoken;
 pub mod tokenizer;

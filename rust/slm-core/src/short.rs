@@ -4,7 +4,7 @@
 pub(crate) const MAX_BYTES: usize = 15;
 
 /// What of 16 bytes belongs to a pretoken, by its length.
-const MASKS: [u128; MAX_BYTES + 1] = {
+pub(crate) static MASKS: [u128; MAX_BYTES + 1] = {
     let mut masks = [0; MAX_BYTES + 1];
     let mut len = 1;
     while len <= MAX_BYTES {
@@ -15,7 +15,7 @@ const MASKS: [u128; MAX_BYTES + 1] = {
 };
 
 /// Each length as the word has it.
-const LENGTHS: [u128; MAX_BYTES + 1] = {
+pub(crate) static LENGTHS: [u128; MAX_BYTES + 1] = {
     let mut lengths = [0; MAX_BYTES + 1];
     let mut len = 1;
     while len <= MAX_BYTES {

@@ -13,7 +13,6 @@ mod chars;
 mod coverage;
 mod giant;
 pub mod giving;
-#[cfg(target_arch = "x86_64")]
 mod keys;
 mod long_cache;
 mod merge;

@@ -5,15 +5,12 @@
 //! by now without waiting. Each of the three is a loop of its own with nothing else in it.
 
 use super::cache::{Key, MAX_IDS, Spot};
-#[cfg(target_arch = "x86_64")]
-use super::keys;
+use super::keys::{self, Pretokens, Rows};
 use super::long_cache::LongCache;
 use super::{Encoder, Scratch, TokenId};
-#[cfg(target_arch = "x86_64")]
-use crate::avx512::Avx512;
 use crate::pretokenize::{Ends, Places};
+use crate::processor::Processor;
 use crate::progress::Stop;
-use crate::short;
 
 /// Pretokens that wait: their lines of the cache fill a third of a first-level cache.
 const CAPACITY: usize = 256;
@@ -41,13 +38,6 @@ impl Default for Waiting {
     }
 }
 
-/// How many keys were made at once, and how many of their pretokens are too long for one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Made {
-    pub len: usize,
-    pub num_long: usize,
-}
-
 /// Encodes the pretokens of one text.
 pub(crate) struct Queue<'a> {
     encoder: &'a Encoder,
@@ -55,8 +45,7 @@ pub(crate) struct Queue<'a> {
     scratch: &'a mut Scratch,
     ids: &'a mut Vec<TokenId>,
     stop: &'a Stop,
-    #[cfg(target_arch = "x86_64")]
-    avx512: Option<Avx512>,
+    processor: Processor,
     /// How many wait.
     len: usize,
 }
@@ -93,16 +82,7 @@ impl<'a> Queue<'a> {
         stop: &'a Stop,
     ) -> Self {
         scratch.waiting.ends[0] = 0;
-        Self {
-            encoder,
-            text,
-            scratch,
-            ids,
-            stop,
-            #[cfg(target_arch = "x86_64")]
-            avx512: Avx512::detect(),
-            len: 0,
-        }
+        Self { encoder, text, scratch, ids, stop, processor: Processor::detect(), len: 0 }
     }
 
     /// Appends the ids of all that still wait.
@@ -141,24 +121,10 @@ impl<'a> Queue<'a> {
     fn make_keys(&mut self) -> usize {
         let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
         let Waiting { ends, keys, spots, long } = &mut **waiting;
-        let (text, lines) = (self.text, cache.lines());
-        #[cfg(target_arch = "x86_64")]
-        let made = self.avx512.map(|avx512| keys::make(avx512, text, &ends[..=self.len], lines, keys, spots, long));
-        #[cfg(not(target_arch = "x86_64"))]
-        let made = None;
-        let Made { len, mut num_long } = made.unwrap_or_default();
-        for idx in len..self.len {
-            if ends[idx + 1] - ends[idx] > short::MAX_BYTES {
-                long[num_long] = idx;
-                num_long += 1;
-            } else {
-                keys[idx] = Key::new(text, ends[idx], ends[idx + 1]);
-                spots[idx] = lines.spot(keys[idx]);
-                lines.prefetch(spots[idx]);
-            }
-        }
+        let pretokens = Pretokens { text: self.text, ends: &ends[..=self.len], lines: cache.lines() };
+        let num_long = keys::make(self.processor, pretokens, &mut Rows { keys, spots, long });
         for &idx in &long[..num_long] {
-            let hash = LongCache::hash(&text[ends[idx]..ends[idx + 1]]);
+            let hash = LongCache::hash(&self.text[ends[idx]..ends[idx + 1]]);
             // Any line will do, as long as it is near.
             (keys[idx], spots[idx]) = (Key::of_long(hash), Spot::default());
             if long_cache.takes(hash) {
@@ -200,7 +166,7 @@ impl<'a> Queue<'a> {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::encode::tests::encoder;
@@ -211,17 +177,20 @@ mod tests {
         #[test]
         fn ids_are_the_same_on_any_processor(words in prop::collection::vec("[ab]{0,6} ?|[a-z]{1,20}|\\PC{1,3}", 0..600)) {
             let (encoder, text, stop) = (encoder(&[(97, 98), (256, 98), (32, 97)]), words.concat(), Stop::default());
-            let encode = |avx512| {
+            let encode = |processor| {
                 let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
                 for _ in 0..2 {
                     let queue = Queue::new(&encoder, text.as_bytes(), &mut scratch, &mut ids, &stop);
-                    let mut queue = Queue { avx512, ..queue };
+                    let mut queue = Queue { processor, ..queue };
                     Pretokenizer::from(Pattern::Gpt2).find_ends(&text, &mut queue);
                     queue.finish();
                 }
                 ids
             };
-            prop_assert_eq!(encode(None), encode(Avx512::detect()));
+            let expected = encode(Processor::Common);
+            for processor in Processor::all() {
+                prop_assert_eq!(encode(processor), &expected[..], "{:?}", processor);
+            }
         }
     }
 }

@@ -5,8 +5,9 @@ use super::classes::{Class, Classes, length_of_lead};
 use super::o200k::Kinds;
 use super::vectors::{Common, Places, Vectors};
 use super::{Ends, cl100k, gpt2, o200k};
+use crate::processor::Processor;
 #[cfg(target_arch = "x86_64")]
-use crate::avx512::Avx512;
+use crate::processor::{Avx2, Avx512};
 
 /// A way to split text that is known by the tokenizer it comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -113,16 +114,24 @@ impl Named {
         }
     }
 
-    /// Tells where each pretoken ends. What `ends` does is compiled into each scanner's loop.
+    /// Tells where each pretoken ends. What `ends` does is compiled into each scanner's loop, once for each kind of processor.
     #[inline]
     pub(super) fn find_ends(self, text: &[u8], ends: &mut impl Ends) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(vectors) = Avx512::detect() {
-            // SAFETY: the processor has been asked whether it has these instructions.
-            unsafe { self.find_ends_by_avx512(vectors, text, ends) };
-            return;
+        self.find_ends_on(Processor::detect(), text, ends);
+    }
+
+    /// As [`Named::find_ends`], with what `processor` has.
+    #[inline]
+    pub(super) fn find_ends_on(self, processor: Processor, text: &[u8], ends: &mut impl Ends) {
+        match processor {
+            // SAFETY: the processor has these instructions, or there was no such `vectors`.
+            #[cfg(target_arch = "x86_64")]
+            Processor::Avx512(vectors) => unsafe { self.find_ends_by_avx512(vectors, text, ends) },
+            // SAFETY: see above.
+            #[cfg(target_arch = "x86_64")]
+            Processor::Avx2(vectors) => unsafe { self.find_ends_by_avx2(vectors, text, ends) },
+            Processor::Common => self.find_ends_with(Common, text, ends),
         }
-        self.find_ends_with(Common, text, ends);
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -131,9 +140,15 @@ impl Named {
         self.find_ends_with(vectors, text, ends);
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    fn find_ends_by_avx2(self, vectors: Avx2, text: &[u8], ends: &mut impl Ends) {
+        self.find_ends_with(vectors, text, ends);
+    }
+
     #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
     #[inline(always)]
-    pub(super) fn find_ends_with(self, with: impl Vectors, text: &[u8], ends: &mut impl Ends) {
+    fn find_ends_with(self, with: impl Vectors, text: &[u8], ends: &mut impl Ends) {
         match (self.pattern, self.digits) {
             (Pattern::Gpt2, 1) => tell(gpt2::Starts::<_, 1>::new(text, with), with, text, ends),
             (Pattern::Gpt2, 2) => tell(gpt2::Starts::<_, 2>::new(text, with), with, text, ends),

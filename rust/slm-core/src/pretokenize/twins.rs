@@ -5,6 +5,7 @@ use super::classes::Classes;
 use super::pattern::{self, Named, Ranges};
 use super::vectors::Common;
 use super::{cl100k, o200k};
+use crate::processor::Processor;
 use proptest::prelude::*;
 
 /// The limits on numbers that a pattern can have.
@@ -49,13 +50,18 @@ fn ends_one_by_one(text: &str, end_of: impl Fn(usize) -> usize) -> Vec<usize> {
     ends
 }
 
-/// With what this processor has, and what all of them have.
+/// With each of what this processor has.
 fn assert_same_on_any_processor(text: &str) {
     for named in Named::all() {
-        let (mut of_this, mut of_any) = (Vec::new(), Vec::new());
-        named.find_ends(text.as_bytes(), &mut Ranges::new(|start, end| of_this.push((start, end))));
-        named.find_ends_with(Common, text.as_bytes(), &mut Ranges::new(|start, end| of_any.push((start, end))));
-        assert_eq!(of_this, of_any, "{named:?} of {text:?}");
+        let ends_on = |processor| {
+            let mut ends = Vec::new();
+            named.find_ends_on(processor, text.as_bytes(), &mut Ranges::new(|start, end| ends.push((start, end))));
+            ends
+        };
+        let expected = ends_on(Processor::Common);
+        for processor in Processor::all() {
+            assert_eq!(ends_on(processor), expected, "{named:?} of {text:?} on {processor:?}");
+        }
     }
 }
 

@@ -1,41 +1,14 @@
-//! The keys of eight pretokens at a time, where the processor has AVX-512.
+//! Eight keys at a time.
 //!
 //! One by one a key takes some thirty instructions: its bytes are loaded and masked, its length is added, and the hash of both says
 //! where its line is. In vectors it takes eight, most of which are the load of its bytes and the asking for its line.
 
-use super::cache::{HASH_MULTIPLIER, HASH_ROTATION, Key, LINE_BITS, Lines, Spot};
-use super::queue::Made;
-use crate::avx512::Avx512;
+use super::super::cache::{HASH_MULTIPLIER, HASH_ROTATION, LINE_BITS};
+use super::{Made, Pretokens, Rows};
 use crate::short;
 
-/// Makes the keys and spots of the pretokens of `text` between neighbours of `ends`, eight at a time from the first one on, and asks
-/// for their lines. It ends before the eight of which one begins less than 16 bytes before the end of the text.
-///
-/// The numbers of those that are too long for a key are in `long` then; in place of their keys is anything, and their spots are
-/// that of the first line.
-#[inline]
-pub(super) fn make(
-    _: Avx512,
-    text: &[u8],
-    ends: &[usize],
-    lines: Lines<'_>,
-    keys: &mut [Key],
-    spots: &mut [Spot],
-    long: &mut [usize],
-) -> Made {
-    // SAFETY: the processor has these instructions, or there was no `Avx512`.
-    unsafe { make_by_avx512(text, ends, lines, keys, spots, long) }
-}
-
 #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
-fn make_by_avx512(
-    text: &[u8],
-    ends: &[usize],
-    lines: Lines<'_>,
-    keys: &mut [Key],
-    spots: &mut [Spot],
-    long: &mut [usize],
-) -> Made {
+pub(super) fn make(Pretokens { text, ends, lines }: Pretokens<'_>, to: &mut Rows<'_>) -> Made {
     use std::arch::x86_64::{
         __m512i, _mm_loadu_si128, _mm_setr_epi8, _mm256_maskz_and_epi32, _mm256_set1_epi32, _mm256_storeu_si256,
         _mm512_broadcast_i32x4, _mm512_castsi128_si512, _mm512_castsi512_si256, _mm512_cmpgt_epu64_mask,
@@ -61,7 +34,7 @@ fn make_by_avx512(
     let last_start = _mm512_set1_epi64(last_start.cast_signed() as i64);
 
     let mut made = Made::default();
-    let (keys, spots) = (keys.as_chunks_mut::<8>().0, spots.as_chunks_mut::<8>().0);
+    let (keys, spots) = (to.keys.as_chunks_mut::<8>().0, to.spots.as_chunks_mut::<8>().0);
     for (keys, spots) in keys.iter_mut().zip(spots) {
         let Some(nine) = ends[made.len.min(ends.len())..].first_chunk::<9>() else { break };
         // SAFETY: there are nine ends; the loads are of the first and of the last eight of them.
@@ -101,41 +74,11 @@ fn make_by_avx512(
             lines.prefetch(*spot);
         }
         while are_long != 0 {
-            long[made.num_long] = made.len + are_long.trailing_zeros() as usize;
+            to.long[made.num_long] = made.len + are_long.trailing_zeros() as usize;
             made.num_long += 1;
             are_long &= are_long - 1;
         }
         made.len += 8;
     }
     made
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::cache::Cache;
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn keys_made_at_once_are_those_made_one_by_one(
-            text in prop::collection::vec(any::<u8>(), 0..600),
-            lens in prop::collection::vec(prop_oneof![9 => 1..16_usize, 1 => 16..300_usize], 0..60),
-        ) {
-            let Some(avx512) = Avx512::detect() else { return Ok(()) };
-            let mut ends = vec![0];
-            ends.extend(lens.iter().scan(0, |end, len| { *end += len; (*end <= text.len()).then_some(*end) }));
-            let (cache, len) = (Cache::new(), ends.len() - 1);
-            let (mut keys, mut spots, mut long) = (vec![Key::default(); len], vec![Spot::default(); len], vec![0; len]);
-            let made = make(avx512, &text, &ends, cache.lines(), &mut keys, &mut spots, &mut long);
-            let is_far = |idx: usize| ends[idx] + 16 <= text.len();
-            prop_assert_eq!(made.len, (0..len / 8).take_while(|eight| is_far(8 * eight + 7)).count() * 8);
-            let is_long = |idx: &usize| ends[idx + 1] - ends[*idx] > short::MAX_BYTES;
-            prop_assert_eq!(&long[..made.num_long], (0..made.len).filter(is_long).collect::<Vec<_>>());
-            for idx in (0..made.len).filter(|idx| !is_long(idx)) {
-                let key = Key::new(&text, ends[idx], ends[idx + 1]);
-                prop_assert_eq!((keys[idx], spots[idx]), (key, cache.lines().spot(key)));
-            }
-        }
-    }
 }
