@@ -22,6 +22,8 @@ pub mod train;
 
 pub mod io;
 
+#[cfg(target_arch = "x86_64")]
+mod bits;
 pub mod decode;
 pub mod encode;
 mod prefetch;

@@ -23,6 +23,17 @@ impl Processor {
         Self::Common
     }
 
+    /// AVX2, which processors with AVX-512 have too.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn avx2(self) -> Option<Avx2> {
+        match self {
+            Self::Avx512(_) => Some(Avx2(())),
+            Self::Avx2(avx2) => Some(avx2),
+            Self::Common => None,
+        }
+    }
+
     /// All that it has, for tests.
     #[cfg(test)]
     pub(crate) fn all() -> impl Iterator<Item = Self> {

@@ -159,6 +159,15 @@ impl<'a> Lines<'a> {
         prefetch(self.first.wrapping_byte_add(spot.0 as usize));
     }
 
+    /// Whether the line of `key`, which has this spot, has its entry; without a branch.
+    #[inline]
+    pub(super) fn has(self, key: Key, spot: Spot) -> bool {
+        let [front, behind] = &self.line(spot).0;
+        #[expect(clippy::needless_bitwise_bool, reason = "as often the one as the other")]
+        let is_one = (front.key == key) | (behind.key == key);
+        is_one
+    }
+
     /// The entry of `key`, which has this spot, if it is the one in front.
     #[inline]
     pub(super) fn front(self, key: Key, spot: Spot) -> Option<&'a Entry> {

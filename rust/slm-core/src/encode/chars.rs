@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Code points that the table has room for: those of at most three bytes.
-const NUM_CODES: usize = 1 << 16;
+pub(super) const NUM_CODES: usize = 1 << 16;
 
 /// Merges across the border of characters, several of them to a bit.
 type Crossings = u16;
@@ -31,7 +31,7 @@ impl Character {
     /// Stands for the id of a character that is several tokens.
     const SEVERAL: u32 = u32::MAX;
 
-    /// In one number, which is not zero.
+    /// In one number, which is not zero: the crossings it could be right of, left of, and one more than its id.
     fn to_bits(self) -> u64 {
         let id_plus_one = self.id.map_or(Self::SEVERAL, |id| id + 1);
         u64::from(self.as_right) << 48 | u64::from(self.as_left) << 32 | u64::from(id_plus_one)
@@ -53,7 +53,7 @@ pub(super) struct Characters(Option<Table>);
 #[derive(Debug)]
 struct Table {
     /// By code point; zero before the character was met. Whoever meets it first looks it up, and all would find the same.
-    characters: Box<[AtomicU64]>,
+    characters: Box<[AtomicU64; NUM_CODES]>,
     borders: Borders,
 }
 
@@ -76,8 +76,18 @@ impl Characters {
             }
             has_characters |= matches!((left, shape), (Shape::Prefix { .. }, Shape::Whole { .. }));
         }
-        let table = || Table { characters: (0..NUM_CODES).map(|_| AtomicU64::new(0)).collect(), borders };
+        let table = || {
+            let characters: Box<[AtomicU64]> = (0..NUM_CODES).map(|_| AtomicU64::new(0)).collect();
+            Table { characters: characters.try_into().expect("there are as many"), borders }
+        };
         Self(has_characters.then(table))
+    }
+
+    /// What is known of the characters, by code point, as [`Character::to_bits`] has it.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn table(&self) -> Option<&[AtomicU64; NUM_CODES]> {
+        self.0.as_ref().map(|table| &*table.characters)
     }
 
     /// Appends the tokens of the characters of `text` to `ids` and tells whether merging may start from them. If not, `ids` is as

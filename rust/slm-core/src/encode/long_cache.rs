@@ -130,6 +130,12 @@ impl LongCache {
         is_found
     }
 
+    /// Whether a pretoken of this hash may be here.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u32) -> bool {
+        self.buckets.get(self.bucket_idx(hash)).is_some_and(|bucket| bucket.iter().any(|slot| slot.tag == hash))
+    }
+
     #[inline]
     fn find(&self, hash: u32, pretoken: &[u8], ids: &mut Vec<TokenId>) -> bool {
         let Some(bucket) = self.buckets.get(self.bucket_idx(hash)) else { return false };

@@ -1,12 +1,15 @@
 //! From a pretoken to its token ids, exactly and without surprises in time or memory.
 //!
 //! Natural text repeats its pretokens, so most of them are answered by caches of bounded size ([`cache`], [`long_cache`]), which are
-//! asked for a few hundred at a time ([`queue`]). The rest are merged: short ones in an array and longer ones with a heap ([`merge`]), giants in
-//! windows ([`giant`]), so that the time is linear in the text. Which two ids merge, how early and into what comes from one
-//! table ([`pairs`]); rank and id are separate there, because vocabularies exist whose merges are not in id order.
+//! asked for a few hundred at a time ([`queue`]). The rest are merged: short ones in registers where the processor has AVX2 and in an
+//! array elsewhere, longer ones with a heap ([`merge`]), giants in windows ([`giant`]), so that the time is linear in the text. Where much
+//! is new and its characters have three bytes, a few hundred short ones are merged together ([`ahead`]). Which two ids merge, how early and
+//! into what comes from one table ([`pairs`]); rank and id are separate there, because vocabularies exist whose merges are not in id
+//! order.
 //!
 //! What was tried for each part and left is in docs/performance.md.
 
+mod ahead;
 pub mod batch;
 mod cache;
 mod chars;
@@ -30,6 +33,7 @@ pub(crate) use queue::Queue;
 use crate::progress::Stop;
 use crate::short;
 use crate::token::TokenId;
+use ahead::Merged;
 use cache::{Cache, Key};
 use chars::Characters;
 pub use coverage::Coverage;
@@ -150,12 +154,20 @@ impl Encoder {
 
     /// Appends the ids of a short pretoken that the cache lacks, and keeps them there, or with those of long ones if they are many.
     #[inline(never)]
-    fn encode_unknown(&self, pretoken: &[u8], key: Key, scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
-        if pretoken.len() > MAX_FEW_BYTES && !pretoken.is_ascii() {
-            return self.encode_long(pretoken, LongCache::hash(pretoken), scratch, ids, stop);
+    fn encode_unknown(
+        &self,
+        pretoken: &[u8],
+        key: Key,
+        merged: Option<Merged>,
+        scratch: &mut Scratch,
+        ids: &mut Vec<TokenId>,
+        stop: &Stop,
+    ) {
+        if merged.is_none() && pretoken.len() > MAX_FEW_BYTES && !pretoken.is_ascii() {
+            return self.encode_long(pretoken, LongCache::hash(pretoken), merged, scratch, ids, stop);
         }
         let first = ids.len();
-        self.encode_uncached(pretoken, scratch, ids, stop);
+        self.encode_new(pretoken, merged, scratch, ids, stop);
         // Incomplete ids are not kept: another text must meet the missing byte again.
         if scratch.missing_byte.is_none() {
             scratch.cache.insert(key, &ids[first..]);
@@ -164,13 +176,21 @@ impl Encoder {
 
     /// Appends the ids of a pretoken with this hash that no key finds, and keeps them if it is not too long for that.
     #[inline(never)]
-    fn encode_long(&self, pretoken: &[u8], hash: u32, scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
+    fn encode_long(
+        &self,
+        pretoken: &[u8],
+        hash: u32,
+        merged: Option<Merged>,
+        scratch: &mut Scratch,
+        ids: &mut Vec<TokenId>,
+        stop: &Stop,
+    ) {
         let takes = scratch.long_cache.takes(hash);
         if takes && scratch.long_cache.append(hash, pretoken, ids) {
             return;
         }
         let first = ids.len();
-        self.encode_uncached(pretoken, scratch, ids, stop);
+        self.encode_new(pretoken, merged, scratch, ids, stop);
         if scratch.missing_byte.is_some() {
             return;
         }
@@ -190,6 +210,22 @@ impl Encoder {
             self.encode_in_windows(pretoken, &Windows::DEFAULT, scratch, ids, stop);
         } else {
             self.encode_at_once(pretoken, scratch, ids);
+        }
+    }
+
+    /// Appends the ids of one pretoken that no cache has, which may be merged already.
+    #[inline]
+    fn encode_new(
+        &self,
+        pretoken: &[u8],
+        merged: Option<Merged>,
+        scratch: &mut Scratch,
+        ids: &mut Vec<TokenId>,
+        stop: &Stop,
+    ) {
+        match merged {
+            Some(merged) if self.whole_pieces.is_none() => merged.append_to(ids),
+            _ => self.encode_uncached(pretoken, scratch, ids, stop),
         }
     }
 
@@ -227,6 +263,7 @@ impl Encoder {
 mod tests {
     use super::*;
     use crate::pretokenize::Ends;
+    use crate::processor::Processor;
 
     /// Ids 0-255 are the bytes; the merges make 256, 257, ...
     pub(super) fn encoder(merges: &[(u32, u32)]) -> Encoder {
@@ -358,12 +395,16 @@ mod tests {
                 known.push(256 + u32::try_from(merges.len()).unwrap());
                 merges.push(pair);
             }
-            let encoder = encoder(&merges);
+            let mut encoder = encoder(&merges);
             let expected = encode_naively(&merges, text.as_bytes());
-            let scratch = &mut Scratch::default();
-            for _ in 0..2 {
-                proptest::prop_assert_eq!(&encode(&encoder, scratch, text.as_bytes()), &expected);
+            for processor in Processor::all() {
+                encoder.pairs.set_processor(processor);
+                let scratch = &mut Scratch::default();
+                for _ in 0..2 {
+                    proptest::prop_assert_eq!(&encode(&encoder, scratch, text.as_bytes()), &expected, "{:?}", processor);
+                }
             }
+            let scratch = &mut Scratch::default();
             if encoder.lengths.is_known() {
                 let (mut ids, windows) = (vec![7], Windows { bytes: 8, margin_bytes: margin, kept_bytes: 0 });
                 encoder.encode_in_windows(text.as_bytes(), &windows, scratch, &mut ids, &Stop::default());

@@ -5,6 +5,7 @@
 //! as pairs are mixed by a function that can be undone. What a merge produces follows from its rank in nearly every vocabulary.
 
 use crate::prefetch::prefetch;
+use crate::processor::Processor;
 use crate::token::TokenId;
 use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
@@ -25,7 +26,11 @@ const MERGES_PER_BUCKET: usize = 4;
 /// The tag of a place without a merge.
 const EMPTY: u32 = 0;
 
-/// One cache line: what tells the pairs of this bucket apart, and the ranks of their merges.
+/// The bit of the last rank of a bucket that says that it has lost a merge.
+const HAS_LOST: Rank = 1 << 31;
+
+/// One cache line: what tells the pairs of this bucket apart, and the ranks of their merges. Nearly all buckets that are full have
+/// lost no merge, so there is a bit for that.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Bucket {
@@ -41,6 +46,7 @@ pub(crate) struct PairTable {
     without_place: HashMap<(TokenId, TokenId), Rank, FxBuildHasher>,
     num_merges: usize,
     produced: Produced,
+    processor: Processor,
 }
 
 impl PairTable {
@@ -53,6 +59,7 @@ impl PairTable {
             buckets: vec![Bucket { tags: [EMPTY; WIDTH], ranks: [0; WIDTH] }; mixer.num_buckets()].into_boxed_slice(),
             without_place: HashMap::default(),
             num_merges: merges.len(),
+            processor: Processor::detect(),
             produced: Produced::new(merges.iter().map(|merge| merge.2).collect()),
         };
         for (rank, (left, right, _)) in (0..).zip(merges) {
@@ -65,11 +72,11 @@ impl PairTable {
     fn insert(&mut self, left: TokenId, right: TokenId, rank: Rank) {
         let (bucket_idx, tag) = self.mixer.place(left, right);
         let bucket = &mut self.buckets[bucket_idx];
-        match bucket.tags.iter().position(|&there| there == tag || there == EMPTY) {
-            Some(place) => (bucket.tags[place], bucket.ranks[place]) = (tag, rank),
-            None => {
-                self.without_place.insert((left, right), rank);
-            }
+        if let Some(place) = bucket.tags.iter().position(|&there| there == tag || there == EMPTY) {
+            (bucket.tags[place], bucket.ranks[place]) = (tag, rank | bucket.ranks[place] & HAS_LOST);
+        } else {
+            bucket.ranks[WIDTH - 1] |= HAS_LOST;
+            self.without_place.insert((left, right), rank);
         }
     }
 
@@ -78,23 +85,69 @@ impl PairTable {
         self.num_merges
     }
 
+    /// What merges are looked up with.
+    #[inline]
+    pub(super) fn processor(&self) -> Processor {
+        self.processor
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_processor(&mut self, processor: Processor) {
+        self.processor = processor;
+    }
+
     /// The rank of the merge of two ids, or [`NO_RANK`].
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the merge loop is little else, and as a call it takes a fifth longer")]
     pub(super) fn rank(&self, left: TokenId, right: TokenId) -> Rank {
-        if self.mixer.is_beyond(left, right) {
+        self.rank_by(places_of, left, right)
+    }
+
+    /// [`PairTable::rank`] by a function that has a bit for each tag that is a given one.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    pub(super) fn rank_by(&self, places_of: impl Fn(&[u32; WIDTH], u32) -> u32, left: TokenId, right: TokenId) -> Rank {
+        if self.is_beyond(left, right) {
             return NO_RANK;
         }
         let (bucket_idx, tag) = self.mixer.place(left, right);
         let bucket = &self.buckets[bucket_idx];
         let places = places_of(&bucket.tags, tag);
         if places != 0 {
-            return bucket.ranks[places.trailing_zeros() as usize % WIDTH];
+            return bucket.ranks[places.trailing_zeros() as usize % WIDTH] & !HAS_LOST;
         }
-        if bucket.tags[WIDTH - 1] == EMPTY {
+        if bucket.ranks[WIDTH - 1] & HAS_LOST == 0 {
             return NO_RANK;
         }
         self.rank_without_place(left, right)
+    }
+
+    /// The same without a branch, for many pairs at once, if neither id [is beyond](Self::is_beyond) those that merge. With the rank
+    /// comes a number that is not zero if it has to be asked for again, because the bucket has lost merges. Without `is_asked` the answer is that
+    /// there is none, and hardly any memory is looked at.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    pub(super) fn rank_at_once(
+        &self,
+        places_of: impl Fn(&[u32; WIDTH], u32) -> u32,
+        left: TokenId,
+        right: TokenId,
+        is_asked: bool,
+    ) -> (Rank, u32) {
+        let (bucket_idx, tag) = self.mixer.place(left, right);
+        let bucket = &self.buckets[bucket_idx * usize::from(is_asked)];
+        let places = places_of(&bucket.tags, tag) * u32::from(is_asked);
+        let rank = bucket.ranks[places.trailing_zeros() as usize % WIDTH] & !HAS_LOST;
+        // All bits, which are `NO_RANK`, where no tag is the one.
+        let none = u32::from(places != 0).wrapping_sub(1);
+        let unsure = bucket.ranks[WIDTH - 1] & HAS_LOST & none & u32::from(is_asked).wrapping_neg();
+        (rank | none, unsure)
+    }
+
+    /// Whether one of two ids is larger than any that merges.
+    #[inline]
+    pub(super) fn is_beyond(&self, left: TokenId, right: TokenId) -> bool {
+        self.mixer.is_beyond(left, right)
     }
 
     /// What the merge of this rank produces.
@@ -203,12 +256,21 @@ mod tests {
     fn every_merge_is_found_and_nothing_else() {
         let merges = || (0..10_000_u32).map(|i| (i, i / 3, 50_000 + i));
         let table = PairTable::new(merges().collect::<Vec<_>>().into_iter());
+        let mut num_unsure = 0;
         for (rank, (left, right, produced)) in (0..).zip(merges()) {
             assert_eq!(table.rank(left, right), rank);
             assert_eq!(table.produced(rank), produced);
             assert_eq!(table.rank(left, right + 1), NO_RANK);
             assert_eq!(table.rank(left + 10_000, right), NO_RANK);
+            for (left, right) in [(left, right), (left, right + 1)] {
+                let (at_once, unsure) = table.rank_at_once(places_of, left, right, true);
+                assert!(unsure != 0 || at_once == table.rank(left, right));
+                num_unsure += usize::from(unsure != 0);
+                assert_eq!(table.rank_at_once(places_of, left, right, false), (NO_RANK, 0));
+            }
         }
+        // Those that lost their place, and what else would be in their buckets.
+        assert!((table.without_place.len()..1_000).contains(&num_unsure), "{num_unsure}");
     }
 
     #[test]

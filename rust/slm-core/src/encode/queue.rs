@@ -4,12 +4,12 @@
 //! core. So first the ends of many are gathered, then their keys are made and their lines asked for, and then the ids are taken,
 //! by now without waiting. Each of the three is a loop of its own with nothing else in it.
 
+use super::ahead::{Ahead, Batch};
 use super::cache::{Key, MAX_IDS, Spot};
 use super::keys::{self, Pretokens, Rows};
 use super::long_cache::LongCache;
 use super::{Encoder, Scratch, TokenId};
 use crate::pretokenize::{Ends, Places};
-use crate::processor::Processor;
 use crate::progress::Stop;
 
 /// Pretokens that wait: their lines of the cache fill a third of a first-level cache.
@@ -19,7 +19,7 @@ const CAPACITY: usize = 256;
 const MARGIN: usize = 64;
 
 /// Room for all that may wait.
-const ROOM: usize = CAPACITY + MARGIN;
+pub(super) const ROOM: usize = CAPACITY + MARGIN;
 
 /// Work space, kept by the thread.
 #[derive(Debug)]
@@ -30,11 +30,25 @@ pub(super) struct Waiting {
     spots: [Spot; ROOM],
     /// Numbers of those that are too long for a key.
     long: [usize; ROOM],
+    ahead: Ahead,
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { ends: [0; 1 + ROOM], keys: [Key::default(); ROOM], spots: [Spot::default(); ROOM], long: [0; ROOM] }
+        Self {
+            ends: [0; 1 + ROOM],
+            keys: [Key::default(); ROOM],
+            spots: [Spot::default(); ROOM],
+            long: [0; ROOM],
+            ahead: Ahead::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Waiting {
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 }
 
@@ -45,7 +59,6 @@ pub(crate) struct Queue<'a> {
     scratch: &'a mut Scratch,
     ids: &'a mut Vec<TokenId>,
     stop: &'a Stop,
-    processor: Processor,
     /// How many wait.
     len: usize,
 }
@@ -82,7 +95,7 @@ impl<'a> Queue<'a> {
         stop: &'a Stop,
     ) -> Self {
         scratch.waiting.ends[0] = 0;
-        Self { encoder, text, scratch, ids, stop, processor: Processor::detect(), len: 0 }
+        Self { encoder, text, scratch, ids, stop, len: 0 }
     }
 
     /// Appends the ids of all that still wait.
@@ -94,6 +107,7 @@ impl<'a> Queue<'a> {
     fn flush(&mut self) {
         let num_long = self.make_keys();
         self.prefetch_long(num_long);
+        self.merge_ahead();
         let mut next = self.append_known(0);
         while next < self.len {
             let key = self.scratch.waiting.keys[next];
@@ -101,9 +115,10 @@ impl<'a> Queue<'a> {
             if long_hash.is_some() || !self.scratch.cache.promote(key) {
                 let ends = &self.scratch.waiting.ends;
                 let pretoken = &self.text[ends[next]..ends[next + 1]];
+                let merged = self.scratch.waiting.ahead.take(next, pretoken);
                 match long_hash {
-                    Some(hash) => self.encoder.encode_long(pretoken, hash, self.scratch, self.ids, self.stop),
-                    None => self.encoder.encode_unknown(pretoken, key, self.scratch, self.ids, self.stop),
+                    Some(hash) => self.encoder.encode_long(pretoken, hash, merged, self.scratch, self.ids, self.stop),
+                    None => self.encoder.encode_unknown(pretoken, key, merged, self.scratch, self.ids, self.stop),
                 }
                 next += 1;
             } else {
@@ -120,9 +135,9 @@ impl<'a> Queue<'a> {
     #[inline]
     fn make_keys(&mut self) -> usize {
         let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
-        let Waiting { ends, keys, spots, long } = &mut **waiting;
+        let Waiting { ends, keys, spots, long, .. } = &mut **waiting;
         let pretokens = Pretokens { text: self.text, ends: &ends[..=self.len], lines: cache.lines() };
-        let num_long = keys::make(self.processor, pretokens, &mut Rows { keys, spots, long });
+        let num_long = keys::make(self.encoder.pairs.processor(), pretokens, &mut Rows { keys, spots, long });
         for &idx in &long[..num_long] {
             let hash = LongCache::hash(&self.text[ends[idx]..ends[idx + 1]]);
             // Any line will do, as long as it is near.
@@ -132,6 +147,16 @@ impl<'a> Queue<'a> {
             }
         }
         num_long
+    }
+
+    /// Merges what is new, as far as it is better merged together.
+    #[inline]
+    fn merge_ahead(&mut self) {
+        let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
+        let Waiting { ends, keys, spots, ahead, .. } = &mut **waiting;
+        let pretokens = Pretokens { text: self.text, ends: &ends[..=self.len], lines: cache.lines() };
+        let batch = Batch { pretokens, keys: &keys[..self.len], spots: &spots[..self.len], long_cache };
+        ahead.begin(batch, &self.encoder.characters, &self.encoder.pairs);
     }
 
     /// Asks for the records of the long ones, whose buckets are here by now.
@@ -171,17 +196,18 @@ mod tests {
     use super::*;
     use crate::encode::tests::encoder;
     use crate::pretokenize::{Pattern, Pretokenizer};
+    use crate::processor::Processor;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn ids_are_the_same_on_any_processor(words in prop::collection::vec("[ab]{0,6} ?|[a-z]{1,20}|\\PC{1,3}", 0..600)) {
-            let (encoder, text, stop) = (encoder(&[(97, 98), (256, 98), (32, 97)]), words.concat(), Stop::default());
-            let encode = |processor| {
+            let (mut encoder, text, stop) = (encoder(&[(97, 98), (256, 98), (32, 97)]), words.concat(), Stop::default());
+            let mut encode = |processor| {
+                encoder.pairs.set_processor(processor);
                 let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
                 for _ in 0..2 {
-                    let queue = Queue::new(&encoder, text.as_bytes(), &mut scratch, &mut ids, &stop);
-                    let mut queue = Queue { processor, ..queue };
+                    let mut queue = Queue::new(&encoder, text.as_bytes(), &mut scratch, &mut ids, &stop);
                     Pretokenizer::from(Pattern::Gpt2).find_ends(&text, &mut queue);
                     queue.finish();
                 }

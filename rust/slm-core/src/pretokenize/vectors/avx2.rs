@@ -2,6 +2,7 @@
 
 use super::super::blocks::Block;
 use super::{Places, Vectors, signed};
+use crate::bits::PLACES;
 use crate::processor::Avx2;
 use std::arch::x86_64::{
     __m256i, _mm_cvtsi32_si128, _mm256_add_epi64, _mm256_cmpeq_epi8, _mm256_cvtepu8_epi64, _mm256_loadu_si256,
@@ -60,24 +61,6 @@ fn classify_ascii(bytes: &[u8; 64]) -> Block {
 fn within(bytes: &[u8; 64], range: &RangeInclusive<u8>) -> u64 {
     mask(load(bytes).map(|part| is_between(part, *range.start(), range.end() - range.start())))
 }
-
-/// The places of the bits of each byte, from the lowest on.
-static PLACES: [[u8; 8]; 256] = {
-    let mut places = [[0; 8]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut place, mut found) = (0, 0);
-        while place < 8 {
-            if byte >> place & 1 == 1 {
-                places[byte][found] = place;
-                found += 1;
-            }
-            place += 1;
-        }
-        byte += 1;
-    }
-    places
-};
 
 /// Eight places at a time, whether there are as many or not: no branch depends on the text.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
