@@ -6,6 +6,7 @@
 use super::classes::length_of_lead;
 use super::vectors::{CAPITALS, CONTINUATIONS, HAN_LEADS, SLASHES, Vectors};
 use crate::prefetch::prefetch;
+use std::ops::RangeInclusive;
 
 /// The classes of up to 64 bytes; bit `i` speaks of byte `i`. Every byte of a character has the character's class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,33 +172,68 @@ impl<'a, T: Table, V: Vectors> BlockReader<'a, T, V> {
             block.slash = self.vectors.within(bytes, &SLASHES);
         }
         if block.wide != 0 {
-            let masks = (self.vectors.within(bytes, &HAN_LEADS), self.vectors.within(bytes, &CONTINUATIONS));
-            (block, self.carried) = self.characters.classify_wide(block, masks, self.carried, start, length);
+            block.continued = self.vectors.within(bytes, &CONTINUATIONS);
+            let starts = self.starts(bytes);
+            (block, self.carried) = self.characters.classify_wide(block, starts, self.carried, start, length);
         }
         Some((block, start, length))
     }
+
+    /// First bytes of what Chinese and Japanese are written with, as far as the bytes of this block tell.
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    fn starts(&self, bytes: &[u8; 64]) -> Starts {
+        let mut starts = Starts { han: self.vectors.within(bytes, &HAN_LEADS), other: 0 };
+        // Text that has none of the first ones hardly has the others.
+        if starts.han != 0 {
+            let spelled = |bounds: &[RangeInclusive<u8>]| {
+                let masks = bounds.iter().enumerate().map(|(at, range)| self.vectors.within(bytes, range) >> at);
+                masks.fold(u64::MAX, |all, mask| all & mask)
+            };
+            starts.han |= spelled(&MORE_HAN);
+            starts.other = spelled(&STOPS) | spelled(&WIDE_MARKS);
+        }
+        starts
+    }
 }
 
+/// First bytes of characters of three bytes.
+#[derive(Clone, Copy, Debug)]
+struct Starts {
+    /// Han characters, which are letters.
+    han: u64,
+    /// Punctuation; all three bytes are in the block.
+    other: u64,
+}
+
+/// The Han characters from U+4E00 to U+4FFF.
+const MORE_HAN: [RangeInclusive<u8>; 2] = [0xE4..=0xE4, 0xB8..=0xBF];
+
+/// The ideographic comma and full stop, U+3001 and U+3002.
+const STOPS: [RangeInclusive<u8>; 3] = [0xE3..=0xE3, 0x80..=0x80, 0x81..=0x82];
+
+/// Punctuation as wide as Han characters, U+FF01 to U+FF0F.
+const WIDE_MARKS: [RangeInclusive<u8>; 3] = [0xEF..=0xEF, 0xBC..=0xBC, 0x81..=0x8F];
+
 impl<T: Table> Characters<'_, T> {
-    /// Fills in the characters beyond ASCII, given which bytes start Han characters and which continue a character. One that
-    /// crosses the end of the block is finished in the next one.
+    /// Fills in the characters beyond ASCII, given some of their first bytes. One that crosses the end of the block is finished in the
+    /// next one.
     #[inline(never)]
     fn classify_wide(
         self,
         mut block: Block,
-        (han_starts, continued): (u64, u64),
+        starts: Starts,
         (carried, class): Carried<T>,
         start: usize,
         length: usize,
     ) -> (Block, Carried<T>) {
         let of_carried = (1_u64 << carried) - 1;
         T::set(&mut block, class, of_carried);
-        // Most of what is written in Han characters is letters with these first bytes, all of three bytes.
-        let of_han = han_starts | han_starts << 1 | han_starts << 2;
+        let three = |starts: u64| starts | starts << 1 | starts << 2;
+        let (of_han, of_other) = (three(starts.han), three(starts.other));
         T::set(&mut block, T::HAN, of_han);
-        let mut carried = ((han_starts >> 62) as usize, T::HAN);
-        block.continued = continued;
-        let mut left = block.wide & !of_carried & !of_han;
+        let mut carried = ((starts.han >> 62) as usize, T::HAN);
+        let mut left = block.wide & !of_carried & !of_han & !of_other;
         while left != 0 {
             let at = left.trailing_zeros() as usize;
             let (class, bytes) = self.table.beyond_ascii(self.text, start + at);
@@ -219,25 +255,51 @@ impl<T: Table> Characters<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pretokenize::classes::{Class, Classes};
+    use crate::pretokenize::classes::Classes;
+    use crate::pretokenize::o200k::Kinds;
     use crate::pretokenize::vectors::Common;
     use proptest::prelude::*;
 
+    /// What a table says of each character, and a block of all alike.
+    fn check<T: Table>(text: &str) -> Result<(), TestCaseError> {
+        let mut reader = BlockReader::<T, _>::new(text.as_bytes(), 0, Common);
+        let mut expected = Vec::new();
+        for (at, char) in text.char_indices() {
+            let mut block = Block::default();
+            if char.is_ascii() {
+                let mut bytes = [b' '; 64];
+                bytes[0] = text.as_bytes()[at];
+                block = BlockReader::<T, _>::new(&bytes, 0, Common).next().unwrap().0;
+            } else {
+                T::set(&mut block, T::new().beyond_ascii(text.as_bytes(), at).0, u64::MAX);
+            }
+            let bits =
+                [block.letter, block.number, block.space, block.upper, block.lower, block.mark].map(|mask| mask & 1);
+            expected.extend(std::iter::repeat_n(bits, char.len_utf8()));
+        }
+        while let Some((block, start, length)) = reader.next() {
+            for (idx, bits) in expected[start..start + length].iter().enumerate() {
+                let masks = [block.letter, block.number, block.space, block.upper, block.lower, block.mark];
+                prop_assert_eq!(masks.map(|mask| mask >> idx & 1), *bits, "byte {} of {:?}", start + idx, text);
+            }
+        }
+        Ok(())
+    }
+
     proptest! {
         #[test]
-        fn characters_beyond_ascii_are_classified_across_blocks(text in "[a中国丿鿿一、é🙂 　９]{1,90}") {
-            let mut reader = BlockReader::<Classes, _>::new(text.as_bytes(), 0, Common);
-            let classes = Classes::new();
-            let expected: Vec<Class> = text.char_indices().flat_map(|(at, char)| {
-                std::iter::repeat_n(classes.at(text.as_bytes(), at).0, char.len_utf8())
-            }).collect();
-            while let Some((block, start, length)) = reader.next() {
-                for (idx, class) in expected[start..start + length].iter().enumerate() {
-                    let found = [(block.letter, Class::Letter), (block.number, Class::Number), (block.space, Class::Space)];
-                    let found = found.iter().find(|(mask, _)| mask >> idx & 1 == 1).map_or(Class::Other, |found| found.1);
-                    prop_assert_eq!(found, *class);
-                }
-            }
+        fn characters_beyond_ascii_are_classified_across_blocks(text in "[a中国丿鿿一、。，々〇䷿é🙂 　９]{1,90}") {
+            check::<Classes>(&text)?;
+            check::<Kinds>(&text)?;
+        }
+    }
+
+    #[test]
+    fn characters_of_three_bytes_have_their_classes_beside_han_characters() {
+        for char in '\u{800}'..='\u{FFFF}' {
+            let text = format!("国{char}");
+            check::<Classes>(&text).unwrap();
+            check::<Kinds>(&text).unwrap();
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The steps, each a loop over all of a batch.
 
-use super::super::TokenId;
 use super::super::chars::NUM_CODES;
 use super::super::keys::Pretokens;
-use super::super::merge::avx2::{LANES, all, load, merge_ranked, places_of};
-use super::super::merge::ranked;
+use super::super::merge::avx2::{LANES, all, load, merge_ranked};
+use super::super::merge::{PLACE_BITS, ranked};
 use super::super::pairs::PairTable;
 use super::{Ahead, Batch, MAX_CHARACTERS, has_wide_lead};
 use crate::bits::PLACES;
@@ -95,37 +94,35 @@ impl Ahead {
             store(ids, &mut merged.ids);
             merged.len = len;
             self.numbers[kept] = idx;
-            kept += usize::from(is_fit & !merged.ids.iter().any(|&id| pairs.is_beyond(id, id)));
+            kept += usize::from(is_fit & !pairs.any_beyond(ids));
         }
         self.len = kept;
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     fn look_up_pairs(&mut self, pairs: &PairTable) {
-        let has_tag = |tags: &[u32; LANES], tag| places_of(tags, tag);
+        let places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         for (merged, ranks) in self.merged[..self.len].iter().zip(&mut self.ranks) {
-            let mut unsure = 0;
-            let at_once: [u32; MAX_CHARACTERS - 1] = std::array::from_fn(|at| {
-                let (left, right) = (merged.ids[at], merged.ids[at + 1]);
-                let (rank, maybe_lost) = pairs.rank_at_once(has_tag, left, right, at + 1 < merged.len);
-                unsure |= maybe_lost;
-                ranked(rank, at)
-            });
-            *ranks = [u32::MAX; MAX_CHARACTERS];
-            ranks[..at_once.len()].copy_from_slice(&at_once);
-            if unsure != 0 {
-                look_up_one_by_one(pairs, &merged.ids[..merged.len], ranks);
+            let has_next = below(merged.len - 1);
+            let (rank, mut unsure) = pairs.ranks_of_neighbours(load(&merged.ids), has_next);
+            let with_places = _mm256_or_si256(_mm256_slli_epi32::<{ PLACE_BITS.cast_signed() }>(rank), places);
+            store(_mm256_or_si256(with_places, _mm256_andnot_si256(has_next, all(u32::MAX))), ranks);
+            while unsure != 0 {
+                let at = unsure.trailing_zeros() as usize % (LANES - 1);
+                ranks[at] = ranked(pairs.rank(merged.ids[at], merged.ids[at + 1]), at);
+                unsure &= unsure - 1;
             }
         }
     }
 }
 
-#[cold]
-#[inline(never)]
-fn look_up_one_by_one(pairs: &PairTable, ids: &[TokenId], ranks: &mut [u32; MAX_CHARACTERS]) {
-    for (at, (pair, rank)) in ids.windows(2).zip(ranks).enumerate() {
-        *rank = ranked(pairs.rank(pair[0], pair[1]), at);
-    }
+/// All bits in the first lanes, so many of them.
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+#[inline]
+fn below(len: usize) -> __m256i {
+    #[expect(clippy::cast_possible_truncation, reason = "there are few lanes")]
+    let len = all(len as u32);
+    _mm256_cmpgt_epi32(len, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 }
 
 /// The tokens of the first `len` characters, and zeros behind them; and whether each is one of three bytes, is a token, and can not
@@ -144,10 +141,7 @@ fn characters(bytes: &[u8; LOADED_BYTES], len: usize, table: &[AtomicU64; NUM_CO
     };
     // A character in each lane, its first byte the lowest.
     let spelled = _mm256_shuffle_epi8(halves, order);
-    let places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    #[expect(clippy::cast_possible_truncation, reason = "there are few characters")]
-    let (len, last) = (all(len as u32), all(len as u32 - 1));
-    let (is_character, has_next) = (_mm256_cmpgt_epi32(len, places), _mm256_cmpgt_epi32(last, places));
+    let (is_character, has_next) = (below(len), below(len - 1));
     let is_wide = _mm256_cmpeq_epi32(_mm256_and_si256(spelled, all(0x00C0_C0F0)), all(0x0080_80E0));
 
     let first = _mm256_slli_epi32::<12>(_mm256_and_si256(spelled, all(0xF)));

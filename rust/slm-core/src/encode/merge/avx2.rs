@@ -111,7 +111,7 @@ fn lane(number: usize) -> u32 {
 /// A bit for each tag that is `tag`.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-pub(in super::super) fn places_of(tags: &[u32; LANES], tag: u32) -> u32 {
+fn places_of(tags: &[u32; LANES], tag: u32) -> u32 {
     _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(load(tags), all(tag)))).cast_unsigned()
 }
 

@@ -66,7 +66,7 @@ fn merge_short(pairs: &PairTable, rank: impl Fn(&[TokenId], usize) -> Rank, ids:
 }
 
 /// Bits of a place.
-const PLACE_BITS: u32 = MAX_SHORT_IDS.trailing_zeros();
+pub(super) const PLACE_BITS: u32 = MAX_SHORT_IDS.trailing_zeros();
 
 /// From here on there is no merge.
 pub(super) const NOT_RANKED: u32 = u32::MAX << PLACE_BITS;

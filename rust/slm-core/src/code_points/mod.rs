@@ -1,7 +1,11 @@
 //! Characters as numbers, which is how Python tells those of a `str`, brought to UTF-8.
 
 #[cfg(target_arch = "x86_64")]
-use crate::processor::Avx512;
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use crate::processor::Processor;
 use std::mem::MaybeUninit;
 
 /// Characters that are looked at together.
@@ -24,30 +28,31 @@ type Room = [MaybeUninit<u8>; 4 * BLOCK];
 /// assert_eq!(append(&mut text, &[0x62, 0xDC80]), Err(1));
 /// ```
 pub fn append(text: &mut String, code_points: &[u32]) -> Result<(), usize> {
+    append_by(Processor::detect(), text, code_points)
+}
+
+fn append_by(processor: Processor, text: &mut String, code_points: &[u32]) -> Result<(), usize> {
     // SAFETY: it is text again when this function returns, as only whole characters are appended.
     let bytes = unsafe { text.as_mut_vec() };
     // A block may write more than its characters take; the next one begins behind those.
     bytes.reserve(4 * (code_points.len() + BLOCK));
-    let (len, outcome) = write(bytes.spare_capacity_mut(), code_points);
+    let (len, outcome) = write(processor, bytes.spare_capacity_mut(), code_points);
     // SAFETY: so many bytes are written, and are the UTF-8 of whole characters.
     unsafe { bytes.set_len(bytes.len() + len) };
     outcome
 }
 
 /// Writes characters, and answers how many bytes of them there are, up to the block with the first that is none.
-fn write(to: &mut [MaybeUninit<u8>], code_points: &[u32]) -> (usize, Result<(), usize>) {
-    #[cfg(target_arch = "x86_64")]
-    if Avx512::detect().is_some() {
-        // SAFETY: the processor has been asked whether it has these instructions.
-        return unsafe { write_by_avx512(to, code_points) };
+fn write(processor: Processor, to: &mut [MaybeUninit<u8>], code_points: &[u32]) -> (usize, Result<(), usize>) {
+    match processor {
+        // SAFETY: the processor has these instructions, or there was no such variant.
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx512(_) => unsafe { avx512::write(to, code_points) },
+        // SAFETY: see above.
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx2(_) => unsafe { avx2::write(to, code_points) },
+        Processor::Common => write_blocks(to, code_points, write_block),
     }
-    write_blocks(to, code_points, write_block)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
-fn write_by_avx512(to: &mut [MaybeUninit<u8>], code_points: &[u32]) -> (usize, Result<(), usize>) {
-    write_blocks(to, code_points, |to, block| write_block_by_avx512(to, block))
 }
 
 #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
@@ -136,53 +141,6 @@ fn up_to_three(c: u32) -> u32 {
     }
 }
 
-/// As [`write_block`]: each character becomes a word of its bytes and zeros, and then the bytes move together.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
-fn write_block_by_avx512(to: &mut Room, block: &[u32; BLOCK]) -> Option<usize> {
-    use std::arch::x86_64::{
-        __m512i, _mm_storeu_si128, _mm512_and_si512, _mm512_cmpge_epu32_mask, _mm512_cmpgt_epu32_mask,
-        _mm512_cmplt_epu32_mask, _mm512_cvtepi32_epi8, _mm512_loadu_si512, _mm512_mask_mov_epi32,
-        _mm512_maskz_compress_epi8, _mm512_or_si512, _mm512_set1_epi32, _mm512_slli_epi32, _mm512_srli_epi32,
-        _mm512_storeu_si512, _mm512_test_epi8_mask, _mm512_xor_si512,
-    };
-    let all = |number: u32| _mm512_set1_epi32(number.cast_signed());
-    // SAFETY: 64 readable bytes, and the load needs no alignment.
-    let c: __m512i = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
-    let beyond_ascii = _mm512_cmpge_epu32_mask(c, all(0x80));
-    if beyond_ascii == 0 {
-        // SAFETY: 16 of 64 writable bytes, and the store needs no alignment.
-        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(c)) };
-        return Some(BLOCK);
-    }
-    let surrogates = _mm512_cmplt_epu32_mask(_mm512_xor_si512(c, all(0xD800)), all(0x800));
-    if surrogates | _mm512_cmpgt_epu32_mask(c, all(0x10_FFFF)) != 0 {
-        return None;
-    }
-    let or = |a, b, c| _mm512_or_si512(a, _mm512_or_si512(b, c));
-    let low = |v| _mm512_and_si512(v, all(0x3F));
-    let (from_6, from_12) = (_mm512_srli_epi32::<6>(c), _mm512_srli_epi32::<12>(c));
-    let two = or(all(0x80C0), from_6, _mm512_slli_epi32::<8>(low(c)));
-    let three = or(
-        all(0x80_80E0),
-        from_12,
-        _mm512_or_si512(_mm512_slli_epi32::<8>(low(from_6)), _mm512_slli_epi32::<16>(low(c))),
-    );
-    let four = or(
-        _mm512_or_si512(all(0x8080_80F0), _mm512_srli_epi32::<18>(c)),
-        _mm512_slli_epi32::<8>(low(from_12)),
-        _mm512_or_si512(_mm512_slli_epi32::<16>(low(from_6)), _mm512_slli_epi32::<24>(low(c))),
-    );
-    let mut words = _mm512_mask_mov_epi32(c, beyond_ascii, two);
-    words = _mm512_mask_mov_epi32(words, _mm512_cmpge_epu32_mask(c, all(0x800)), three);
-    words = _mm512_mask_mov_epi32(words, _mm512_cmpge_epu32_mask(c, all(0x1_0000)), four);
-    // The first byte of each counts even if it is zero; those behind it never are.
-    let counts = _mm512_test_epi8_mask(words, words) | 0x1111_1111_1111_1111;
-    // SAFETY: 64 writable bytes, and the store needs no alignment.
-    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_maskz_compress_epi8(counts, words)) };
-    Some(counts.count_ones() as usize)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,24 +166,28 @@ mod tests {
     proptest! {
         #[test]
         fn the_text_is_what_the_standard_library_makes_of_the_characters(code_points in code_points()) {
-            let mut text = String::from("é");
-            let outcome = append(&mut text, &code_points);
             let bad = code_points.iter().position(|&code_point| char::from_u32(code_point).is_none());
-            prop_assert_eq!(outcome, bad.map_or(Ok(()), Err));
-            prop_assert!(str::from_utf8(text.as_bytes()).is_ok());
-            if bad.is_none() {
-                let expected: String = code_points.iter().filter_map(|&code_point| char::from_u32(code_point)).collect();
-                prop_assert_eq!(text, format!("é{expected}"));
+            let expected: String = code_points.iter().filter_map(|&code_point| char::from_u32(code_point)).collect();
+            for processor in Processor::all() {
+                let mut text = String::from("é");
+                let outcome = append_by(processor, &mut text, &code_points);
+                prop_assert_eq!(outcome, bad.map_or(Ok(()), Err), "{:?}", processor);
+                prop_assert!(str::from_utf8(text.as_bytes()).is_ok(), "{:?}", processor);
+                prop_assert!(bad.is_some() || text == format!("é{expected}"), "{:?}", processor);
             }
         }
     }
 
     #[test]
     fn every_character_comes_through_alone_and_in_a_row() {
-        for character in '\0'..=char::MAX {
-            let mut text = String::new();
-            assert_eq!(append(&mut text, &[u32::from(character); BLOCK + 1]), Ok(()));
-            assert!(text.chars().all(|other| other == character) && text.len() == (BLOCK + 1) * character.len_utf8());
+        for processor in Processor::all() {
+            for character in '\0'..=char::MAX {
+                let mut text = String::new();
+                assert_eq!(append_by(processor, &mut text, &[u32::from(character); BLOCK + 1]), Ok(()));
+                assert!(
+                    text.chars().all(|other| other == character) && text.len() == (BLOCK + 1) * character.len_utf8()
+                );
+            }
         }
     }
 }

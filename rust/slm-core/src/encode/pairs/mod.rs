@@ -4,6 +4,9 @@
 //! are compared at once, and eight ranks. A tag has 32 bits and a pair more; the rest of the pair is in the number of its bucket,
 //! as pairs are mixed by a function that can be undone. What a merge produces follows from its rank in nearly every vocabulary.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 use crate::prefetch::prefetch;
 use crate::processor::Processor;
 use crate::token::TokenId;
@@ -122,28 +125,6 @@ impl PairTable {
         self.rank_without_place(left, right)
     }
 
-    /// The same without a branch, for many pairs at once, if neither id [is beyond](Self::is_beyond) those that merge. With the rank
-    /// comes a number that is not zero if it has to be asked for again, because the bucket has lost merges. Without `is_asked` the answer is that
-    /// there is none, and hardly any memory is looked at.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
-    pub(super) fn rank_at_once(
-        &self,
-        places_of: impl Fn(&[u32; WIDTH], u32) -> u32,
-        left: TokenId,
-        right: TokenId,
-        is_asked: bool,
-    ) -> (Rank, u32) {
-        let (bucket_idx, tag) = self.mixer.place(left, right);
-        let bucket = &self.buckets[bucket_idx * usize::from(is_asked)];
-        let places = places_of(&bucket.tags, tag) * u32::from(is_asked);
-        let rank = bucket.ranks[places.trailing_zeros() as usize % WIDTH] & !HAS_LOST;
-        // All bits, which are `NO_RANK`, where no tag is the one.
-        let none = u32::from(places != 0).wrapping_sub(1);
-        let unsure = bucket.ranks[WIDTH - 1] & HAS_LOST & none & u32::from(is_asked).wrapping_neg();
-        (rank | none, unsure)
-    }
-
     /// Whether one of two ids is larger than any that merges.
     #[inline]
     pub(super) fn is_beyond(&self, left: TokenId, right: TokenId) -> bool {
@@ -196,6 +177,9 @@ struct Mixer {
 }
 
 impl Mixer {
+    /// An odd number, so that multiplying by it can be undone.
+    const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+
     fn new(largest_id: TokenId, min_buckets: usize) -> Self {
         let id_bits = largest_id.checked_ilog2().unwrap_or(0) + 1;
         // What is left for the tag must be less than 32 bits, as one tag stands for none.
@@ -218,7 +202,7 @@ impl Mixer {
     #[allow(clippy::cast_possible_truncation)] // the masks leave fewer bits
     fn place(self, left: TokenId, right: TokenId) -> (usize, u32) {
         let pair = u64::from(left) << self.id_bits | u64::from(right);
-        let mixed = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = pair.wrapping_mul(Self::FACTOR);
         let tag_bits = 2 * self.id_bits - self.bucket_bits;
         let bucket_idx = (mixed >> tag_bits) as usize & ((1 << self.bucket_bits) - 1);
         (bucket_idx, (mixed & ((1 << tag_bits) - 1)) as u32 + 1)
@@ -256,21 +240,12 @@ mod tests {
     fn every_merge_is_found_and_nothing_else() {
         let merges = || (0..10_000_u32).map(|i| (i, i / 3, 50_000 + i));
         let table = PairTable::new(merges().collect::<Vec<_>>().into_iter());
-        let mut num_unsure = 0;
         for (rank, (left, right, produced)) in (0..).zip(merges()) {
             assert_eq!(table.rank(left, right), rank);
             assert_eq!(table.produced(rank), produced);
             assert_eq!(table.rank(left, right + 1), NO_RANK);
             assert_eq!(table.rank(left + 10_000, right), NO_RANK);
-            for (left, right) in [(left, right), (left, right + 1)] {
-                let (at_once, unsure) = table.rank_at_once(places_of, left, right, true);
-                assert!(unsure != 0 || at_once == table.rank(left, right));
-                num_unsure += usize::from(unsure != 0);
-                assert_eq!(table.rank_at_once(places_of, left, right, false), (NO_RANK, 0));
-            }
         }
-        // Those that lost their place, and what else would be in their buckets.
-        assert!((table.without_place.len()..1_000).contains(&num_unsure), "{num_unsure}");
     }
 
     #[test]
