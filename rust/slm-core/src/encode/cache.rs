@@ -8,17 +8,24 @@
 //! for last: a new entry goes behind, in place of the one there, and comes to the front when it is asked for again.
 
 use super::TokenId;
+use crate::io::allocator::LARGE_BYTES;
+use crate::io::pages::{self, Supply};
 use crate::prefetch::prefetch;
 use crate::short;
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 /// Lines of a cache as it grows: 128 KiB, because encoding a sentence should not have to clear megabytes, then 4 and at last
-/// 16 MiB, which are huge pages.
+/// 16 MiB.
 const SIZES: [usize; 3] = [1 << 11, 1 << 16, 1 << 18];
 
 /// Bytes that a cache has at most.
 pub(super) const MAX_CACHE_BYTES: u64 = (SIZES[SIZES.len() - 1] * size_of::<Line>()) as u64;
+
+/// Bytes of text after which a large cache is joined to huge pages: English is encoded a sixth faster then, which makes up for what it
+/// may take.
+const JOINED_AFTER_BYTES: u64 = 256 << 20;
 
 /// Ids that an entry can hold.
 pub(super) const MAX_IDS: usize = 4;
@@ -82,8 +89,6 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    const EMPTY: Self = Self { key: Key::EMPTY, ids: [0; MAX_IDS] };
-
     /// Writes all places of ids to `target` and gives how many of them are ids.
     #[inline]
     pub(super) fn write_ids(&self, target: &mut [MaybeUninit<TokenId>; MAX_IDS]) -> usize {
@@ -176,12 +181,28 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// So many lines without entries, behind which there are no pages yet if they are many.
+#[expect(clippy::cast_ptr_alignment, reason = "the layout has the alignment of a line")]
+fn empty_lines(num_lines: usize) -> Box<[Line]> {
+    let layout = Layout::array::<Line>(num_lines).expect("the sizes of caches are above");
+    // SAFETY: the layout is not empty, and a line of zeros is one of empty entries. The allocator and the layout are those of a box.
+    unsafe {
+        let first = alloc_zeroed(layout).cast::<Line>();
+        if first.is_null() {
+            handle_alloc_error(layout);
+        }
+        Box::from_raw(std::ptr::slice_from_raw_parts_mut(first, num_lines))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Cache {
     /// A power of two of them.
     lines: Box<[Line]>,
     /// Entries that were put in since the cache has this size.
     inserted: usize,
+    /// Bytes of text that were encoded since then.
+    encoded_bytes: u64,
 }
 
 impl Cache {
@@ -190,7 +211,29 @@ impl Cache {
     }
 
     fn with_lines(num_lines: usize) -> Self {
-        Self { lines: vec![Line([Entry::EMPTY; 2]); num_lines].into_boxed_slice(), inserted: 0 }
+        let mut lines = empty_lines(num_lines);
+        if size_of_val(&*lines) >= LARGE_BYTES {
+            // Nearly all of them at once, as what the smaller cache had goes to lines everywhere.
+            Supply::default().supply(&raw mut *lines, num_lines);
+        }
+        Self { lines, inserted: 0, encoded_bytes: 0 }
+    }
+
+    /// Tells that so many bytes of text were encoded.
+    #[inline]
+    pub(super) fn add_encoded(&mut self, bytes: u64) {
+        let before = self.encoded_bytes;
+        self.encoded_bytes += bytes;
+        if before < JOINED_AFTER_BYTES && self.encoded_bytes >= JOINED_AFTER_BYTES {
+            self.join_pages();
+        }
+    }
+
+    #[cold]
+    fn join_pages(&mut self) {
+        if size_of_val(&*self.lines) >= LARGE_BYTES {
+            pages::join(&raw mut *self.lines);
+        }
     }
 
     /// The lines as they are now.

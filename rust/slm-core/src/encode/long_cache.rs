@@ -5,6 +5,8 @@
 //! lies is in a table of buckets. Table and ring are asked for ahead ([`super::queue`]), and both grow to a bound.
 
 use super::TokenId;
+use crate::io::allocator::LARGE_BYTES;
+use crate::io::pages;
 use crate::prefetch::prefetch;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
@@ -66,11 +68,11 @@ pub(super) struct LongCache {
 
 impl LongCache {
     fn with_bytes(bytes: usize) -> Self {
-        Self {
-            buckets: vec![[Slot::default(); WAYS]; num_buckets(bytes)].into_boxed_slice(),
-            ring: vec![0; bytes].into_boxed_slice(),
-            ..Self::default()
+        let mut ring = vec![0; bytes].into_boxed_slice();
+        if bytes >= LARGE_BYTES {
+            pages::use_small(&raw mut *ring);
         }
+        Self { buckets: vec![[Slot::default(); WAYS]; num_buckets(bytes)].into_boxed_slice(), ring, ..Self::default() }
     }
 
     /// What a pretoken is looked for by.

@@ -2,6 +2,7 @@
 
 use super::batch::EncodedBatch;
 use super::room::{Seen, give_back, make_room};
+use crate::io::pages::Supply;
 use crate::token::TokenId;
 use std::collections::HashMap;
 
@@ -13,12 +14,14 @@ pub(super) struct Part {
     pub ends: Vec<u64>,
     /// Bytes of the texts.
     pub bytes: u64,
+    /// Of the pages of `ids`.
+    supply: Supply,
 }
 
 impl Part {
     /// Makes room for the ids of the next `bytes`, of `given` in all.
     pub(super) fn make_room(&mut self, bytes: u64, given: u64) {
-        make_room(&mut self.ids, Seen { done: self.bytes, given }, bytes);
+        make_room(&mut self.ids, &mut self.supply, Seen { done: self.bytes, given }, bytes);
     }
 
     pub(super) fn clear(&mut self) {

@@ -101,6 +101,7 @@ impl<'a> Queue<'a> {
     /// Appends the ids of all that still wait.
     pub(crate) fn finish(mut self) {
         self.flush();
+        self.scratch.cache.add_encoded(self.text.len() as u64);
     }
 
     #[inline(never)]

@@ -1,17 +1,19 @@
 //! Room for the ids of texts that are still to be encoded: arrays that grow to the size they will have at the end.
 //!
-//! An array that grows by doubling moves its mapping to a place that is no whole number of huge pages away, so the system splits
-//! them, and gives small pages from then on: 2,600 page faults for 100 MB of English, where 80 are enough. Of a mapping that
-//! is a whole number of huge pages Linux (6.7 and later) begins each at a huge page, and moves them whole.
+//! Ids are written once, and most of the time they take is the system's for clearing their pages: so the pages are asked for as they are
+//! needed ([`Supply`]), and an array is a whole number of huge pages, as Linux (6.7 and later) begins such a mapping where a huge page
+//! would and can move it by tables of pages.
 
 use crate::io::allocator::LARGE_BYTES;
+use crate::io::pages::{HUGE_PAGE_BYTES, Supply};
 use crate::token::TokenId;
-
-/// Bytes of a huge page.
-const HUGE_PAGE_BYTES: usize = 2 << 20;
+use std::collections::TryReserveError;
 
 /// Ids that are kept free in any case: what pretokens that wait may add at once, and a good many more.
 const MIN_SPARE_IDS: usize = 8 * 1024;
+
+/// Ids from which on an array is a mapping of its own.
+const LARGE_LEN: usize = LARGE_BYTES / size_of::<TokenId>();
 
 /// Bytes of common text, four to an id, that the first estimate rests on: a first text of some words says little of the rest.
 const ASSUMED_BYTES: u64 = 64 * 1024;
@@ -26,25 +28,46 @@ pub(super) struct Seen {
 }
 
 /// Makes room in `ids` for those of the next `bytes` of text, and while at it for those of all that is given, if they go on as they
-/// began; but at most for twice as many as had room, whatever the beginning was like.
+/// began; but at most for twice as many as had room, whatever the beginning was like. `supply` belongs to `ids`.
 ///
 /// Small arrays are left to grow by themselves, and so are those for which the system has no memory to set aside.
-pub(super) fn make_room(ids: &mut Vec<TokenId>, seen: Seen, bytes: u64) {
+pub(super) fn make_room(ids: &mut Vec<TokenId>, supply: &mut Supply, seen: Seen, bytes: u64) {
     let needed = expected_len(ids.len(), seen.done, seen.done.saturating_add(bytes));
-    if needed <= ids.capacity() {
-        return;
-    }
-    let for_all = expected_len(ids.len(), seen.done, seen.given);
-    let len = for_all.clamp(ids.capacity() / 4 * 5, ids.capacity().saturating_mul(2)).max(needed);
-    if len >= LARGE_BYTES / size_of::<TokenId>() {
+    if needed > ids.capacity() {
+        let for_all = expected_len(ids.len(), seen.done, seen.given);
+        let len = for_all.clamp(ids.capacity() / 4 * 5, ids.capacity().saturating_mul(2)).max(needed);
         // Refused where there is a limit, such as RLIMIT_AS; then only what is really needed is asked for, when it is.
-        let _ = ids.try_reserve_exact(round_up(len) - ids.len());
+        if len >= LARGE_LEN {
+            let _ = grow(ids, supply, round_up(len));
+        }
+    }
+    supply_for(ids, supply, needed);
+}
+
+/// Makes room for `len` ids in all. What moves to its first mapping finds its pages there.
+fn grow(ids: &mut Vec<TokenId>, supply: &mut Supply, len: usize) -> Result<(), TryReserveError> {
+    if ids.capacity() >= LARGE_LEN {
+        return ids.try_reserve_exact(len - ids.len());
+    }
+    let mut larger = Vec::new();
+    larger.try_reserve_exact(len)?;
+    *supply = Supply::default();
+    supply_for(&mut larger, supply, ids.len());
+    larger.append(ids);
+    *ids = larger;
+    Ok(())
+}
+
+/// Has the pages of the first `len` ids supplied, if `ids` is large.
+fn supply_for(ids: &mut Vec<TokenId>, supply: &mut Supply, len: usize) {
+    if ids.capacity() >= LARGE_LEN {
+        supply.supply(std::ptr::slice_from_raw_parts_mut(ids.as_mut_ptr(), ids.capacity()), len);
     }
 }
 
 /// Gives back the room that was not needed, in whole huge pages.
 pub(super) fn give_back(ids: &mut Vec<TokenId>) {
-    if ids.capacity() >= LARGE_BYTES / size_of::<TokenId>() {
+    if ids.capacity() >= LARGE_LEN {
         ids.shrink_to(round_up(ids.len()));
     }
 }
@@ -52,8 +75,7 @@ pub(super) fn give_back(ids: &mut Vec<TokenId>) {
 /// As many ids as a text of `bytes` has, or a few more: room that can be taken at once.
 pub(super) fn room_for(bytes: usize) -> Vec<TokenId> {
     let len = bytes / 4 + 8;
-    let is_large = len >= LARGE_BYTES / size_of::<TokenId>();
-    Vec::with_capacity(if is_large { round_up(len) } else { len })
+    Vec::with_capacity(if len >= LARGE_LEN { round_up(len) } else { len })
 }
 
 /// So many ids that they fill whole huge pages.
@@ -73,24 +95,22 @@ fn expected_len(len: usize, done: u64, bytes: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// As many ids as fill a mapping of its own.
-    const LARGE: usize = LARGE_BYTES / size_of::<TokenId>();
     const PAGE: usize = HUGE_PAGE_BYTES / size_of::<TokenId>();
     const CHUNK: u64 = 256 * 1024;
 
     /// Encodes chunks of `CHUNK` bytes that have so many ids each; the capacity before each of them.
     fn capacities(ids_of_chunks: &[usize], known: impl Fn(usize) -> usize) -> Vec<usize> {
-        let mut ids = Vec::new();
+        let (mut ids, mut supply) = (Vec::new(), Supply::default());
         let mut capacities = Vec::new();
         for (at, &more) in ids_of_chunks.iter().enumerate() {
             let seen = Seen { done: at as u64 * CHUNK, given: known(at) as u64 * CHUNK };
-            make_room(&mut ids, seen, CHUNK);
+            make_room(&mut ids, &mut supply, seen, CHUNK);
             capacities.push(ids.capacity());
             ids.extend(std::iter::repeat_n(7, more));
         }
         give_back(&mut ids);
         assert_eq!(ids.len(), ids_of_chunks.iter().sum::<usize>());
-        assert!(ids.len() < LARGE || ids.capacity() < ids.len() + PAGE);
+        assert!(ids.len() < LARGE_LEN || ids.capacity() < ids.len() + PAGE);
         capacities
     }
 
@@ -100,8 +120,8 @@ mod tests {
         let last = capacities[199];
         assert!((12_000_000..12_000_000 * 26 / 25 + PAGE).contains(&last), "{last}");
         for pair in capacities.windows(2) {
-            assert!(pair[1] <= (2 * pair[0]).max(LARGE).next_multiple_of(PAGE));
-            assert!(pair[1] < LARGE || pair[1].is_multiple_of(PAGE));
+            assert!(pair[1] <= (2 * pair[0]).max(LARGE_LEN).next_multiple_of(PAGE));
+            assert!(pair[1] < LARGE_LEN || pair[1].is_multiple_of(PAGE));
         }
     }
 
@@ -121,14 +141,14 @@ mod tests {
     #[test]
     fn small_batches_reserve_nothing_ahead() {
         assert_eq!(capacities(&[100; 1], |_| 1), [0]);
-        assert!(capacities(&[60_000; 10], |_| 10).iter().all(|&capacity| capacity < LARGE));
+        assert!(capacities(&[60_000; 10], |_| 10).iter().all(|&capacity| capacity < LARGE_LEN));
     }
 
     #[test]
     fn room_that_cannot_be_is_left_out() {
-        let mut ids = vec![1; LARGE];
+        let mut ids = vec![1; LARGE_LEN];
         let capacity = ids.capacity();
-        make_room(&mut ids, Seen { done: 1, given: u64::MAX }, u64::MAX);
-        assert_eq!((ids.len(), ids.capacity()), (LARGE, capacity));
+        make_room(&mut ids, &mut Supply::default(), Seen { done: 1, given: u64::MAX }, u64::MAX);
+        assert_eq!((ids.len(), ids.capacity()), (LARGE_LEN, capacity));
     }
 }

@@ -126,6 +126,7 @@ unsafe impl GlobalAlloc for LargeMappings {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pages::{self, Supply};
     use super::*;
 
     /// Resizes one buffer through all sizes, and looks whether its bytes stay.
@@ -142,6 +143,9 @@ mod tests {
             for pair in sizes.windows(2) {
                 pointer = LargeMappings.realloc(pointer, layout(pair[0]), pair[1]);
                 assert!(!pointer.is_null());
+                let buffer = std::ptr::slice_from_raw_parts_mut(pointer, pair[1]);
+                Supply::default().supply(buffer, pair[1] / 2);
+                pages::use_small(buffer);
                 assert_eq!(std::slice::from_raw_parts(pointer, 7), [1, 2, 3, 4, 5, 6, 7]);
                 pointer.add(pair[1] - 1).write(if pair[1] == 7 { 7 } else { 9 });
             }

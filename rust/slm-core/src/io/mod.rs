@@ -8,4 +8,5 @@ pub mod durable;
 pub mod lock;
 pub mod memory;
 pub mod nameless;
+pub(crate) mod pages;
 pub mod spill;
