@@ -88,6 +88,15 @@ pub(super) struct Entry {
     ids: [TokenId; MAX_IDS],
 }
 
+/// What a line has for a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Either<'a> {
+    /// The key's entry, if it is known, else any.
+    pub entry: &'a Entry,
+    pub is_known: bool,
+    pub is_behind: bool,
+}
+
 impl Entry {
     /// Writes all places of ids to `target` and gives how many of them are ids.
     #[inline]
@@ -164,13 +173,14 @@ impl<'a> Lines<'a> {
         prefetch(self.first.wrapping_byte_add(spot.0 as usize));
     }
 
-    /// Whether the line of `key`, which has this spot, has its entry; without a branch.
+    /// The entry of `key`, which has this spot, wherever it is in the line; without a branch.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
-    pub(super) fn has(self, key: Key, spot: Spot) -> bool {
-        let [front, behind] = &self.line(spot).0;
-        #[expect(clippy::needless_bitwise_bool, reason = "as often the one as the other")]
-        let is_one = (front.key == key) | (behind.key == key);
-        is_one
+    pub(super) fn either(self, key: Key, spot: Spot) -> Either<'a> {
+        let line = &self.line(spot).0;
+        let (is_front, is_behind) = (line[0].key == key, line[1].key == key);
+        let is_known = is_front | is_behind;
+        Either { entry: &line[usize::from(is_behind)], is_known, is_behind }
     }
 
     /// The entry of `key`, which has this spot, if it is the one in front.
@@ -257,6 +267,13 @@ impl Cache {
             line.swap(0, 1);
         }
         is_behind
+    }
+
+    /// Appends the ids of the entry in front of the line of `key`.
+    #[inline]
+    pub(super) fn append_front(&mut self, key: Key, ids: &mut Vec<TokenId>) {
+        let [front, _] = self.line_of(key);
+        ids.extend(front.ids.iter().take_while(|&&id| id != UNUSED));
     }
 
     /// Keeps the ids of `key`, unless they are too many for an entry.

@@ -57,30 +57,60 @@ struct Table {
     borders: Borders,
 }
 
+/// Tokens of characters of three bytes that stand side by side in some token.
+pub(super) type Neighbours = FxHashSet<(TokenId, TokenId)>;
+
 impl Characters {
-    /// `merges` come in rank order as (left, right, produced).
-    pub(super) fn new(byte_ids: &[TokenId; 256], merges: &[(TokenId, TokenId, TokenId)], lengths: &Lengths) -> Self {
+    /// `merges` come in rank order as (left, right, produced). With the characters come all pairs of wide ones that a merge can join,
+    /// each of them as a whole character or at the end of a longer token.
+    pub(super) fn new(
+        byte_ids: &[TokenId; 256],
+        merges: &[(TokenId, TokenId, TokenId)],
+        lengths: &Lengths,
+    ) -> (Self, Neighbours) {
+        Self::of_merges(byte_ids, merges, lengths).unwrap_or((Self(None), Neighbours::default()))
+    }
+
+    fn of_merges(
+        byte_ids: &[TokenId; 256],
+        merges: &[(TokenId, TokenId, TokenId)],
+        lengths: &Lengths,
+    ) -> Option<(Self, Neighbours)> {
         if !lengths.is_known() {
-            return Self(None);
+            return None;
         }
         let mut shapes: FxHashMap<TokenId, Shape> =
             (0..=u8::MAX).zip(byte_ids).map(|(byte, &id)| (id, Shape::of_byte(byte))).collect();
         let mut borders = Borders::default();
+        let mut wide: FxHashMap<Bytes, TokenId> = FxHashMap::default();
+        let mut neighbours = Neighbours::default();
         let mut has_characters = false;
         for &(left, right, produced) in merges {
             let (left, right) = (shapes[&left], shapes[&right]);
             borders.add(left, right);
             let shape = left.then(right);
             if shapes.insert(produced, shape).is_some_and(|before| before != shape) {
-                return Self(None);
+                return None;
             }
-            has_characters |= matches!((left, shape), (Shape::Prefix { .. }, Shape::Whole { .. }));
+            match (left, right, shape) {
+                (Shape::Prefix { .. }, _, Shape::Whole { first, .. }) => {
+                    has_characters = true;
+                    if spelling(&first).len() == 3 && wide.insert(first, produced).is_some_and(|id| id != produced) {
+                        return None;
+                    }
+                }
+                // A token has the borders of both its sides, and this one.
+                (Shape::Whole { last, .. }, Shape::Whole { first, .. }, _) => {
+                    neighbours.extend(wide.get(&last).copied().zip(wide.get(&first).copied()));
+                }
+                _ => {}
+            }
         }
         let table = || {
             let characters: Box<[AtomicU64]> = (0..NUM_CODES).map(|_| AtomicU64::new(0)).collect();
             Table { characters: characters.try_into().expect("there are as many"), borders }
         };
-        Self(has_characters.then(table))
+        Some((Self(has_characters.then(table)), neighbours))
     }
 
     /// What is known of the characters, by code point, as [`Character::to_bits`] has it.

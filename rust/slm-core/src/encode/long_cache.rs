@@ -121,15 +121,30 @@ impl LongCache {
     #[inline]
     pub(super) fn append(&mut self, hash: u32, pretoken: &[u8], ids: &mut Vec<TokenId>) -> bool {
         let is_found = self.find(hash, pretoken, ids);
-        if is_sampled(hash) {
-            self.looked_for += 1;
-            self.found += u32::from(is_found);
-            if self.looked_for == DECIDED_EVERY {
-                self.is_sampling = self.found < DECIDED_EVERY / FOUND_ONE_IN;
-                (self.looked_for, self.found) = (0, 0);
-            }
-        }
+        self.add_looked_for(hash, is_found);
         is_found
+    }
+
+    /// Whether a pretoken with this hash is here.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn has(&mut self, hash: u32, pretoken: &[u8]) -> bool {
+        let is_found = self.ids_of(hash, pretoken).is_some();
+        self.add_looked_for(hash, is_found);
+        is_found
+    }
+
+    /// Counts what was looked for, if it is sampled, and decides anew from time to time.
+    #[inline]
+    fn add_looked_for(&mut self, hash: u32, is_found: bool) {
+        if !is_sampled(hash) {
+            return;
+        }
+        self.looked_for += 1;
+        self.found += u32::from(is_found);
+        if self.looked_for == DECIDED_EVERY {
+            self.is_sampling = self.found < DECIDED_EVERY / FOUND_ONE_IN;
+            (self.looked_for, self.found) = (0, 0);
+        }
     }
 
     /// Whether a pretoken of this hash may be here.
@@ -140,16 +155,17 @@ impl LongCache {
 
     #[inline]
     fn find(&self, hash: u32, pretoken: &[u8], ids: &mut Vec<TokenId>) -> bool {
-        let Some(bucket) = self.buckets.get(self.bucket_idx(hash)) else { return false };
-        for slot in bucket.iter().filter(|slot| slot.tag == hash) {
-            if let Some((bytes, of_ids)) = self.record(*slot)
-                && bytes == pretoken
-            {
-                ids.extend(of_ids.as_chunks().0.iter().map(|&id| TokenId::from_le_bytes(id)));
-                return true;
-            }
-        }
-        false
+        let Some(of_ids) = self.ids_of(hash, pretoken) else { return false };
+        ids.extend(of_ids.as_chunks().0.iter().map(|&id| TokenId::from_le_bytes(id)));
+        true
+    }
+
+    /// The bytes of the ids of a pretoken.
+    #[inline]
+    fn ids_of(&self, hash: u32, pretoken: &[u8]) -> Option<&[u8]> {
+        let bucket = self.buckets.get(self.bucket_idx(hash))?;
+        let records = bucket.iter().filter(|slot| slot.tag == hash).filter_map(|slot| self.record(*slot));
+        records.into_iter().find_map(|(bytes, of_ids)| (bytes == pretoken).then_some(of_ids))
     }
 
     /// The bytes of a pretoken and of its ids, unless they were written over.

@@ -3,13 +3,12 @@
 //! Natural text repeats its pretokens, so most of them are answered by caches of bounded size ([`cache`], [`long_cache`]), which are
 //! asked for a few hundred at a time ([`queue`]). The rest are merged: short ones in registers where the processor has AVX2 and in an
 //! array elsewhere, longer ones with a heap ([`merge`]), giants in windows ([`giant`]), so that the time is linear in the text. Where much
-//! is new and its characters have three bytes, a few hundred short ones are merged together ([`ahead`]). Which two ids merge, how early and
+//! is new and its characters have three bytes, a few hundred are looked up and merged together ([`together`]). Which two ids merge, how early and
 //! into what comes from one table ([`pairs`]); rank and id are separate there, because vocabularies exist whose merges are not in id
 //! order.
 //!
 //! What was tried for each part and left is in docs/performance.md.
 
-mod ahead;
 pub mod batch;
 mod cache;
 mod chars;
@@ -23,6 +22,9 @@ mod ordered;
 mod pairs;
 mod queue;
 mod room;
+mod together;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use merge::merge_bytes;
 pub(crate) use merge::{LongMerge, merge};
@@ -33,7 +35,6 @@ pub(crate) use queue::Queue;
 use crate::progress::Stop;
 use crate::short;
 use crate::token::TokenId;
-use ahead::Merged;
 use cache::{Cache, Key};
 use chars::Characters;
 pub use coverage::Coverage;
@@ -144,30 +145,22 @@ impl Encoder {
         }
         let merges: Vec<_> = merges.collect();
         let lengths = Lengths::new(&byte_ids, &merges);
-        let pairs = PairTable::new(merges.iter().copied());
+        let (characters, neighbours) = Characters::new(&byte_ids, &merges, &lengths);
+        let pairs = PairTable::with_neighbours(merges.iter().copied(), &neighbours);
         let of_bytes = |left: usize| (0..256).map(move |right| (left, right));
         let byte_ranks: Box<[Rank]> =
             (0..256).flat_map(of_bytes).map(|(left, right)| pairs.rank(byte_ids[left], byte_ids[right])).collect();
-        let characters = Characters::new(&byte_ids, &merges, &lengths);
         Self { byte_ids, byte_ranks, pairs, characters, whole_pieces, lengths }
     }
 
     /// Appends the ids of a short pretoken that the cache lacks, and keeps them there, or with those of long ones if they are many.
     #[inline(never)]
-    fn encode_unknown(
-        &self,
-        pretoken: &[u8],
-        key: Key,
-        merged: Option<Merged>,
-        scratch: &mut Scratch,
-        ids: &mut Vec<TokenId>,
-        stop: &Stop,
-    ) {
-        if merged.is_none() && pretoken.len() > MAX_FEW_BYTES && !pretoken.is_ascii() {
-            return self.encode_long(pretoken, LongCache::hash(pretoken), merged, scratch, ids, stop);
+    fn encode_unknown(&self, pretoken: &[u8], key: Key, scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
+        if pretoken.len() > MAX_FEW_BYTES && !pretoken.is_ascii() {
+            return self.encode_long(pretoken, LongCache::hash(pretoken), scratch, ids, stop);
         }
         let first = ids.len();
-        self.encode_new(pretoken, merged, scratch, ids, stop);
+        self.encode_uncached(pretoken, scratch, ids, stop);
         // Incomplete ids are not kept: another text must meet the missing byte again.
         if scratch.missing_byte.is_none() {
             scratch.cache.insert(key, &ids[first..]);
@@ -176,21 +169,13 @@ impl Encoder {
 
     /// Appends the ids of a pretoken with this hash that no key finds, and keeps them if it is not too long for that.
     #[inline(never)]
-    fn encode_long(
-        &self,
-        pretoken: &[u8],
-        hash: u32,
-        merged: Option<Merged>,
-        scratch: &mut Scratch,
-        ids: &mut Vec<TokenId>,
-        stop: &Stop,
-    ) {
+    fn encode_long(&self, pretoken: &[u8], hash: u32, scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
         let takes = scratch.long_cache.takes(hash);
         if takes && scratch.long_cache.append(hash, pretoken, ids) {
             return;
         }
         let first = ids.len();
-        self.encode_new(pretoken, merged, scratch, ids, stop);
+        self.encode_uncached(pretoken, scratch, ids, stop);
         if scratch.missing_byte.is_some() {
             return;
         }
@@ -213,37 +198,52 @@ impl Encoder {
         }
     }
 
-    /// Appends the ids of one pretoken that no cache has, which may be merged already.
+    /// Whether merging alone says what a pretoken becomes.
     #[inline]
-    fn encode_new(
-        &self,
-        pretoken: &[u8],
-        merged: Option<Merged>,
-        scratch: &mut Scratch,
-        ids: &mut Vec<TokenId>,
-        stop: &Stop,
-    ) {
-        match merged {
-            Some(merged) if self.whole_pieces.is_none() => merged.append_to(ids),
-            _ => self.encode_uncached(pretoken, scratch, ids, stop),
+    fn merges_all(&self) -> bool {
+        self.whole_pieces.is_none()
+    }
+
+    /// Appends the ids of a pretoken of characters of three bytes, if the processor can merge it in pieces, and says whether it did.
+    #[inline]
+    fn append_if_wide(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if pretoken[0] >= 0xE0
+            && self.pairs.len() < merge::MAX_RANKS
+            && let (Some(_), Some(table)) = (self.pairs.processor().avx2(), self.characters.table())
+        {
+            let encode = |char: &[u8], ids: &mut Vec<TokenId>| self.append_character(char, scratch, ids);
+            // SAFETY: the processor has these instructions, or there was no `Avx2`.
+            return unsafe { self.append_wide(pretoken, table, ids, encode) };
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (pretoken, scratch, ids);
+        false
+    }
+
+    /// Appends what a character becomes by itself.
+    fn append_character(&self, char: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
+        ids.extend(char.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
+        merge_bytes(&self.pairs, &self.byte_ranks, &mut scratch.long, char, ids);
     }
 
     /// Appends what the characters of a pretoken become by themselves; if merging may not start from them, appends nothing and
     /// says so.
     #[inline]
     fn append_characters(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) -> bool {
-        self.characters.append(pretoken, ids, |char, ids| {
-            ids.extend(char.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
-            merge_bytes(&self.pairs, &self.byte_ranks, &mut scratch.long, char, ids);
-        })
+        self.characters.append(pretoken, ids, |char, ids| self.append_character(char, scratch, ids))
     }
 
     /// Appends what the merges make of a pretoken.
     fn encode_at_once(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
         let first = ids.len();
-        if !pretoken.is_ascii() && self.append_characters(pretoken, scratch, ids) {
-            return merge(&self.pairs, &mut scratch.long, ids, first);
+        if !pretoken.is_ascii() {
+            if self.append_if_wide(pretoken, scratch, ids) {
+                return;
+            }
+            if self.append_characters(pretoken, scratch, ids) {
+                return merge(&self.pairs, &mut scratch.long, ids, first);
+            }
         }
         for &byte in pretoken {
             match self.byte_ids[usize::from(byte)] {

@@ -4,10 +4,10 @@
 //! core. So first the ends of many are gathered, then their keys are made and their lines asked for, and then the ids are taken,
 //! by now without waiting. Each of the three is a loop of its own with nothing else in it.
 
-use super::ahead::{Ahead, Batch};
 use super::cache::{Key, MAX_IDS, Spot};
 use super::keys::{self, Pretokens, Rows};
 use super::long_cache::LongCache;
+use super::together::{Batch, Tables, Together};
 use super::{Encoder, Scratch, TokenId};
 use crate::pretokenize::{Ends, Places};
 use crate::progress::Stop;
@@ -30,7 +30,7 @@ pub(super) struct Waiting {
     spots: [Spot; ROOM],
     /// Numbers of those that are too long for a key.
     long: [usize; ROOM],
-    ahead: Ahead,
+    together: Together,
 }
 
 impl Default for Waiting {
@@ -40,15 +40,15 @@ impl Default for Waiting {
             keys: [Key::default(); ROOM],
             spots: [Spot::default(); ROOM],
             long: [0; ROOM],
-            ahead: Ahead::default(),
+            together: Together::default(),
         }
     }
 }
 
 #[cfg(test)]
 impl Waiting {
-    pub(super) fn ahead(&self) -> &Ahead {
-        &self.ahead
+    pub(super) fn together(&self) -> &Together {
+        &self.together
     }
 }
 
@@ -108,28 +108,40 @@ impl<'a> Queue<'a> {
     fn flush(&mut self) {
         let num_long = self.make_keys();
         self.prefetch_long(num_long);
-        self.merge_ahead();
-        let mut next = self.append_known(0);
-        while next < self.len {
-            let key = self.scratch.waiting.keys[next];
-            let long_hash = key.long_hash();
-            if long_hash.is_some() || !self.scratch.cache.promote(key) {
-                let ends = &self.scratch.waiting.ends;
-                let pretoken = &self.text[ends[next]..ends[next + 1]];
-                let merged = self.scratch.waiting.ahead.take(next, pretoken);
-                match long_hash {
-                    Some(hash) => self.encoder.encode_long(pretoken, hash, merged, self.scratch, self.ids, self.stop),
-                    None => self.encoder.encode_unknown(pretoken, key, merged, self.scratch, self.ids, self.stop),
-                }
-                next += 1;
-            } else {
-                // The cache may have grown since.
-                self.scratch.waiting.spots[next] = self.scratch.cache.lines().spot(key);
-            }
-            next = self.append_known(next);
+        if self.answer_together() {
+            self.append_all(Self::append_answers);
+        } else {
+            self.append_all(Self::append_known);
         }
         self.scratch.waiting.ends[0] = self.scratch.waiting.ends[self.len];
         self.len = 0;
+    }
+
+    /// Appends the ids of all that wait. `append` appends those of as many as it can, from one on, and gives the number of the next.
+    #[inline]
+    fn append_all(&mut self, append: impl Fn(&mut Self, usize) -> usize) {
+        let mut next = append(self, 0);
+        while next < self.len {
+            self.append_unknown(next);
+            next = append(self, next + 1);
+        }
+    }
+
+    /// Appends the ids of a pretoken that is not in the front of its line.
+    #[inline]
+    fn append_unknown(&mut self, number: usize) {
+        let key = self.scratch.waiting.keys[number];
+        let long_hash = key.long_hash();
+        if long_hash.is_none() && self.scratch.cache.promote(key) {
+            return self.scratch.cache.append_front(key, self.ids);
+        }
+        let ends = &self.scratch.waiting.ends;
+        let pretoken = &self.text[ends[number]..ends[number + 1]];
+        self.scratch.waiting.together.add_new(pretoken);
+        match long_hash {
+            Some(hash) => self.encoder.encode_long(pretoken, hash, self.scratch, self.ids, self.stop),
+            None => self.encoder.encode_unknown(pretoken, key, self.scratch, self.ids, self.stop),
+        }
     }
 
     /// Makes the keys of all that wait, and asks for where they are in the caches. Gives how many are long.
@@ -150,14 +162,24 @@ impl<'a> Queue<'a> {
         num_long
     }
 
-    /// Merges what is new, as far as it is better merged together.
+    /// Answers what waits together, if that is better, and says whether it did.
     #[inline]
-    fn merge_ahead(&mut self) {
+    fn answer_together(&mut self) -> bool {
         let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
-        let Waiting { ends, keys, spots, ahead, .. } = &mut **waiting;
-        let pretokens = Pretokens { text: self.text, ends: &ends[..=self.len], lines: cache.lines() };
-        let batch = Batch { pretokens, keys: &keys[..self.len], spots: &spots[..self.len], long_cache };
-        ahead.begin(batch, &self.encoder.characters, &self.encoder.pairs);
+        let Waiting { ends, keys, spots, together, .. } = &mut **waiting;
+        let (ends, keys, spots) = (&ends[..=self.len], &keys[..self.len], &spots[..self.len]);
+        self.encoder.merges_all()
+            && together.answer(
+                Batch { text: self.text, ends, keys, spots },
+                cache,
+                long_cache,
+                Tables { characters: &self.encoder.characters, pairs: &self.encoder.pairs },
+            )
+    }
+
+    #[inline]
+    fn append_answers(&mut self, next: usize) -> usize {
+        self.scratch.waiting.together.append(next, self.len, self.ids)
     }
 
     /// Asks for the records of the long ones, whose buckets are here by now.

@@ -37,7 +37,7 @@ pub(super) fn merge<const REGISTERS: usize>(
         pairs.prefetch(new, flat[(at + 2) % num_lanes]);
         pairs.prefetch(flat[at.saturating_sub(1)], new);
     }
-    let mut left = merge_ranked(pairs, &mut ids, &first, len);
+    let mut left = merge_ranked(pairs, &mut ids, &first, u32::MAX, len);
     let mut kept = 0;
     while left != 0 {
         merged[kept] = ids.as_flattened()[left.trailing_zeros() as usize % num_lanes];
@@ -48,13 +48,15 @@ pub(super) fn merge<const REGISTERS: usize>(
 }
 
 /// Merges the first `len` ids, of which there is at least one; `first` has the [`ranked`] merge of each with the next, and [`u32::MAX`] behind
-/// them. Ids stay where they are; the result has a bit for each that is left.
+/// them. `joinable` has a bit for each place if a merge can come to join it to the next, which is not looked up where it is clear.
+/// Ids stay where they are; the result has a bit for each that is left.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
 pub(in super::super) fn merge_ranked<const REGISTERS: usize>(
     pairs: &PairTable,
     ids: &mut [[TokenId; LANES]; REGISTERS],
     first: &[[u32; LANES]; REGISTERS],
+    joinable: u32,
     len: usize,
 ) -> u32 {
     let num_lanes = LANES * REGISTERS;
@@ -88,12 +90,14 @@ pub(in super::super) fn merge_ranked<const REGISTERS: usize>(
         };
         set(right.trailing_zeros(), u32::MAX);
         let mut with_next = u32::MAX;
-        if after != 0 {
-            let next = ids[after.trailing_zeros() as usize % num_lanes];
+        // Tokens end where the next place that is left begins.
+        let next = after & after.wrapping_neg();
+        if next & joinable << 1 != 0 {
+            let next = ids[next.trailing_zeros() as usize % num_lanes];
             with_next = ranked(pairs.rank_by(has_tag, new, next), at);
         }
         set(lane(at), with_next);
-        if before != 0 {
+        if before != 0 && joinable << 1 >> at & 1 != 0 {
             let before = before.ilog2();
             let with_new = pairs.rank_by(has_tag, ids[before as usize % num_lanes], new);
             set(before, ranked(with_new, before as usize));

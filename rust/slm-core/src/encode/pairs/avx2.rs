@@ -1,6 +1,7 @@
 //! The merges of neighbours among eight ids, looked up together: no lookup waits for another, and none branches.
 
 use super::{Bucket, HAS_LOST, Mixer, PairTable, WIDTH};
+use crate::prefetch::prefetch;
 use std::arch::x86_64::{
     __m256i, _mm_cvtsi32_si128, _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256, _mm256_andnot_si256,
     _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_load_si256, _mm256_movemask_ps, _mm256_mul_epu32, _mm256_or_si256,
@@ -8,6 +9,13 @@ use std::arch::x86_64::{
     _mm256_sll_epi64, _mm256_slli_epi64, _mm256_srl_epi64, _mm256_srli_epi64, _mm256_storeu_si256, _mm256_testz_si256,
     _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
 };
+
+/// Where the merges of each of eight ids and the next are, if there are any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in super::super) struct NeighbourPlaces {
+    buckets: [u32; WIDTH],
+    tags: [u32; WIDTH],
+}
 
 impl PairTable {
     /// Whether any of these ids is larger than any that merges.
@@ -17,17 +25,30 @@ impl PairTable {
         _mm256_testz_si256(ids, all(u32::MAX.checked_shl(self.mixer.id_bits).unwrap_or(0))) == 0
     }
 
-    /// The ranks of the merges of each of eight ids and the next, as far as they are `asked` for, which is all bits or none for each;
-    /// [`super::NO_RANK`] for all others and for the last. No id that is asked for [is beyond](Self::any_beyond) those that merge. With the
-    /// ranks comes a bit for each that has to be asked for again, because its bucket has lost merges.
+    /// Where to look for the merges of each of eight ids and the next, as far as they are `asked` for, which is all bits or none for each; asks
+    /// for what is there. No id that is asked for [is beyond](Self::any_beyond) those that merge.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     #[inline]
-    pub(in super::super) fn ranks_of_neighbours(&self, ids: __m256i, asked: __m256i) -> (__m256i, u32) {
-        let (buckets, tags) = self.mixer.places_of_neighbours(ids, asked);
+    pub(in super::super) fn places_of_neighbours(&self, ids: __m256i, asked: __m256i) -> NeighbourPlaces {
+        let places = self.mixer.places_of_neighbours(ids, asked);
+        for bucket in &places.buckets[..WIDTH - 1] {
+            prefetch(self.buckets.as_ptr().wrapping_add(*bucket as usize));
+        }
+        places
+    }
+
+    /// The ranks of the merges of each of eight ids and the next, which are at these places, as far as they are `asked` for;
+    /// [`super::NO_RANK`] for all others and for the last. With the ranks comes a bit for each that has to be asked for again, because its
+    /// bucket has lost merges.
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    #[inline]
+    pub(in super::super) fn ranks_of_neighbours(&self, places: &NeighbourPlaces, asked: __m256i) -> (__m256i, u32) {
+        let NeighbourPlaces { buckets, tags } = places;
+        // All numbers of buckets are smaller, which nobody else would know here.
+        let last = self.buckets.len() - 1;
         // In each the rank with all bits turned, in one of its lanes at most, and in the highest bit whether merges were lost.
         let turned = |at: usize| {
-            // SAFETY: a number of as many bits as a bucket's has is the number of one.
-            let Bucket { tags: of_bucket, ranks } = unsafe { self.buckets.get_unchecked(buckets[at] as usize) };
+            let Bucket { tags: of_bucket, ranks } = &self.buckets[buckets[at] as usize & last];
             let (of_bucket, ranks) = (load(of_bucket), load(ranks));
             let is_it = _mm256_cmpeq_epi32(of_bucket, all(tags[at]));
             let lost = _mm256_and_si256(ranks, all(HAS_LOST));
@@ -49,7 +70,7 @@ impl Mixer {
     /// The buckets and the tags of each of eight ids and the next; for what is not `asked` for the first bucket, which is near then.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     #[inline]
-    fn places_of_neighbours(self, ids: __m256i, asked: __m256i) -> ([u32; WIDTH], [u32; WIDTH]) {
+    fn places_of_neighbours(self, ids: __m256i, asked: __m256i) -> NeighbourPlaces {
         let Self { id_bits, bucket_bits } = self;
         debug_assert!(bucket_bits < u32::BITS, "so many buckets have no room");
         let count = |bits: u32| _mm_cvtsi32_si128(bits.cast_signed());
@@ -66,7 +87,7 @@ impl Mixer {
         let (mut buckets, mut tags) = ([0; WIDTH], [0; WIDTH]);
         store(_mm256_and_si256(in_order(even_buckets, odd_buckets), asked), &mut buckets);
         store(_mm256_add_epi32(in_order(even_tags, odd_tags), all(1)), &mut tags);
-        (buckets, tags)
+        NeighbourPlaces { buckets, tags }
     }
 }
 
@@ -129,7 +150,7 @@ mod tests {
         let asked: [u32; WIDTH] = std::array::from_fn(|at| if at < num_asked { u32::MAX } else { 0 });
         // SAFETY: 32 readable bytes each, and the loads need no alignment.
         let [eight, asked] = [ids, asked].map(|eight| unsafe { _mm256_loadu_si256(eight.as_ptr().cast()) });
-        let (found, unsure) = table.ranks_of_neighbours(eight, asked);
+        let (found, unsure) = table.ranks_of_neighbours(&table.places_of_neighbours(eight, asked), asked);
         let mut ranks = [0; WIDTH];
         store(found, &mut ranks);
         (ranks, unsure, table.any_beyond(eight))

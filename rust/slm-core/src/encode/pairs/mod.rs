@@ -7,6 +7,11 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
+#[cfg(target_arch = "x86_64")]
+pub(super) use avx2::NeighbourPlaces;
+
+use super::chars::Neighbours;
+use super::merge::MAX_RANKS;
 use crate::prefetch::prefetch;
 use crate::processor::Processor;
 use crate::token::TokenId;
@@ -18,6 +23,11 @@ pub(super) type Rank = u32;
 
 /// The answer for a pair that has no merge, larger than every rank.
 pub(super) const NO_RANK: Rank = Rank::MAX;
+
+/// In place of the rank of a pair that has no merge but stands side by side in some token, so that merges may come to join the two as parts of
+/// longer tokens. Larger than every rank.
+#[expect(clippy::cast_possible_truncation, reason = "it has 26 bits")]
+const INSIDE: Rank = MAX_RANKS as Rank;
 
 /// Places in a bucket.
 const WIDTH: usize = 8;
@@ -54,9 +64,17 @@ pub(crate) struct PairTable {
 
 impl PairTable {
     pub(crate) fn new(merges: impl ExactSizeIterator<Item = (TokenId, TokenId, TokenId)>) -> Self {
+        Self::with_neighbours(merges, &Neighbours::default())
+    }
+
+    /// The table that also knows which pairs, of two that merge on some side, are neighbours in tokens.
+    pub(super) fn with_neighbours(
+        merges: impl ExactSizeIterator<Item = (TokenId, TokenId, TokenId)>,
+        neighbours: &Neighbours,
+    ) -> Self {
         let merges: Vec<_> = merges.collect();
         let largest_id = merges.iter().map(|&(left, right, _)| left.max(right)).max().unwrap_or(0);
-        let mixer = Mixer::new(largest_id, merges.len() / MERGES_PER_BUCKET);
+        let mixer = Mixer::new(largest_id, (merges.len() + neighbours.len()) / MERGES_PER_BUCKET);
         let mut table = Self {
             mixer,
             buckets: vec![Bucket { tags: [EMPTY; WIDTH], ranks: [0; WIDTH] }; mixer.num_buckets()].into_boxed_slice(),
@@ -65,8 +83,14 @@ impl PairTable {
             processor: Processor::detect(),
             produced: Produced::new(merges.iter().map(|merge| merge.2).collect()),
         };
-        for (rank, (left, right, _)) in (0..).zip(merges) {
+        for (rank, &(left, right, _)) in (0..).zip(&merges) {
             table.insert(left, right, rank);
+        }
+        // In order, as which of them find a place depends on it.
+        let mut inside: Vec<_> = neighbours.iter().filter(|pair| table.rank(pair.0, pair.1) == NO_RANK).collect();
+        inside.sort_unstable();
+        for &(left, right) in inside {
+            table.insert(left, right, INSIDE);
         }
         table
     }
@@ -103,10 +127,18 @@ impl PairTable {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the merge loop is little else, and as a call it takes a fifth longer")]
     pub(super) fn rank(&self, left: TokenId, right: TokenId) -> Rank {
+        let rank = self.rank_by(places_of, left, right);
+        if rank == INSIDE { NO_RANK } else { rank }
+    }
+
+    /// As [`PairTable::rank`], or a number between the ranks and [`NO_RANK`] if the two have no merge but stand side by side in some token.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn rank_or_inside(&self, left: TokenId, right: TokenId) -> Rank {
         self.rank_by(places_of, left, right)
     }
 
-    /// [`PairTable::rank`] by a function that has a bit for each tag that is a given one.
+    /// The rank of the merge of two ids, or [`INSIDE`], or [`NO_RANK`], by a function that has a bit for each tag that is a given one.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
     pub(super) fn rank_by(&self, places_of: impl Fn(&[u32; WIDTH], u32) -> u32, left: TokenId, right: TokenId) -> Rank {
