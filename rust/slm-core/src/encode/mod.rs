@@ -212,7 +212,7 @@ impl Encoder {
             && self.pairs.len() < merge::MAX_RANKS
             && let (Some(_), Some(table)) = (self.pairs.processor().avx2(), self.characters.table())
         {
-            let encode = |char: &[u8], ids: &mut Vec<TokenId>| self.append_character(char, scratch, ids);
+            let encode = |bytes: &[u8], ids: &mut Vec<TokenId>| self.append_character(bytes, scratch, ids);
             // SAFETY: the processor has these instructions, or there was no `Avx2`.
             return unsafe { self.append_wide(pretoken, table, ids, encode) };
         }

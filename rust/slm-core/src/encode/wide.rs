@@ -11,11 +11,12 @@ use super::merge::{PLACE_BITS, ranked};
 use super::pairs::{NO_RANK, NeighbourPlaces, PairTable};
 use super::{Encoder, TokenId};
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_andnot_si256, _mm256_castps_si256, _mm256_castsi256_ps,
-    _mm256_cmpeq_epi32, _mm256_cmpgt_epi32, _mm256_extract_epi32, _mm256_movemask_ps, _mm256_or_si256,
-    _mm256_permute4x64_epi64, _mm256_permutevar8x32_epi32, _mm256_set_epi64x, _mm256_set_m128i, _mm256_setr_epi8,
-    _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_ps, _mm256_slli_epi32,
-    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_testz_si256,
+    __m256i, _mm_loadu_si128, _mm_packus_epi32, _mm_storeu_si128, _mm256_and_si256, _mm256_andnot_si256,
+    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmpeq_epi32, _mm256_cmpgt_epi32,
+    _mm256_extract_epi32, _mm256_extracti128_si256, _mm256_movemask_ps, _mm256_or_si256, _mm256_permute4x64_epi64,
+    _mm256_permutevar8x32_epi32, _mm256_set_epi64x, _mm256_set_m128i, _mm256_setr_epi8, _mm256_setr_epi32,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi32, _mm256_testz_si256,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,13 +63,12 @@ pub(super) fn characters(bytes: &[u8; LOADED_BYTES], len: usize, table: &[Atomic
     let first = _mm256_slli_epi32::<12>(_mm256_and_si256(spelled, all(0xF)));
     let second = _mm256_srli_epi32::<2>(_mm256_and_si256(spelled, all(0x3F00)));
     let third = _mm256_and_si256(_mm256_srli_epi32::<16>(spelled), all(0x3F));
-    let mut codes = [0; LANES];
     let code = _mm256_or_si256(_mm256_or_si256(first, second), third);
     // Shorter characters have the codes below, and only they.
     let is_wide = _mm256_and_si256(is_wide, _mm256_cmpgt_epi32(code, all(0x7FF)));
-    store(_mm256_and_si256(code, is_character), &mut codes);
+    let codes = halves_of_lanes(_mm256_and_si256(code, is_character));
 
-    let known = |idx: usize| table[codes[idx] as usize % NUM_CODES].load(Ordering::Relaxed).cast_signed();
+    let known = |idx: usize| table[usize::from(codes[idx])].load(Ordering::Relaxed).cast_signed();
     let low = _mm256_castsi256_ps(_mm256_set_epi64x(known(3), known(2), known(1), known(0)));
     let high = _mm256_castsi256_ps(_mm256_set_epi64x(known(7), known(6), known(5), known(4)));
     let in_order = |mixed| _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(mixed));
@@ -181,7 +181,7 @@ impl Piece {
         };
         let halves = [of_half(0), of_half(1)];
         let is_rare = halves[0].is_rare | halves[1].is_rare << LANES;
-        let crosses = crossings_between(&halves) != 0 && seen > LANES;
+        let crosses = seen > LANES && crossings_between(&halves) != 0;
         if crosses || halves.iter().any(|half| half.is_unfit || pairs.any_beyond(half.ids)) {
             return None;
         }
@@ -242,6 +242,17 @@ fn lanes_of(bits: u32) -> __m256i {
 #[inline]
 fn next(eight: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(eight, _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 7))
+}
+
+/// The lower half of each lane; the upper ones are zeros.
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+#[inline]
+fn halves_of_lanes(eight: __m256i) -> [u16; LANES] {
+    let packed = _mm_packus_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+    let mut halves = [0; LANES];
+    // SAFETY: 16 bytes that may be written, and the store needs no alignment.
+    unsafe { _mm_storeu_si128(halves.as_mut_ptr().cast(), packed) };
+    halves
 }
 
 /// The highest bit of each lane.
