@@ -3,7 +3,8 @@
 //! Most neighbours in text are so in no token, and the table of pairs knows which ([`PairTable`]): there a pretoken may be cut, and a long
 //! one is merged in pieces of up to sixteen characters, in registers. A character that is several tokens is in no longer token, so it is
 //! a piece of its own. This rests on what [`super::chars`] says of characters: that each becomes what it becomes alone before anything
-//! joins it with its neighbours.
+//! joins it with its neighbours. A pretoken in which that is not sure is left to others as a whole: a token made across the border of two
+//! characters may be joined with those beside them, of which the table knows nothing.
 
 use super::chars::NUM_CODES;
 use super::merge::avx2::{LANES, all, merge_ranked};
