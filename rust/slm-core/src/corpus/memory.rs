@@ -29,7 +29,7 @@ pub(super) fn read_raw(document: &RawDocument, number: u64, policy: InvalidUtf8,
     let mut num_replaced = 0;
     let mut start = 0;
     // Only a document that is text to its end is passed on under `Skip`.
-    if policy == InvalidUtf8::Skip && std::str::from_utf8(bytes).is_err() {
+    if policy == InvalidUtf8::Skip && simdutf8::basic::from_utf8(bytes).is_err() {
         let (reason, what) = match document {
             RawDocument::Bytes(_) => (SkipReason::InvalidUtf8, "is not UTF-8"),
             RawDocument::Text(_) => (SkipReason::LoneSurrogate, "has a lone surrogate"),
@@ -38,7 +38,7 @@ pub(super) fn read_raw(document: &RawDocument, number: u64, policy: InvalidUtf8,
         start = bytes.len();
     }
     while start < bytes.len() {
-        let (text, invalid) = match std::str::from_utf8(&bytes[start..]) {
+        let (text, invalid) = match simdutf8::compat::from_utf8(&bytes[start..]) {
             Ok(text) => (text, 0),
             Err(error) => {
                 let (text, rest) = bytes[start..].split_at(error.valid_up_to());

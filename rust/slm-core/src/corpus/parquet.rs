@@ -192,7 +192,7 @@ impl Column<'_> {
     }
 
     fn pass_on_value(&mut self, value: &[u8], sink: &mut impl Sink) -> Result<()> {
-        let at = match std::str::from_utf8(value) {
+        let at = match simdutf8::compat::from_utf8(value) {
             Ok(text) => return push_in_pieces(text, sink),
             Err(error) => error.valid_up_to(),
         };

@@ -64,7 +64,7 @@ impl<'a> Utf8Pieces<'a> {
     /// [`Error::Data`] with file and offset for bytes that cannot be decompressed, or are not UTF-8 where that is an error.
     pub(super) fn next(&mut self) -> Result<Option<Piece<'_>>> {
         loop {
-            match std::str::from_utf8(&self.buffer[self.left.clone()]) {
+            match simdutf8::compat::from_utf8(&self.buffer[self.left.clone()]) {
                 Ok("") => {}
                 Ok(_) => return Ok(Some(self.take_text(self.left.end))),
                 Err(error) if error.valid_up_to() > 0 => {
