@@ -22,7 +22,6 @@ pub mod train;
 
 pub mod io;
 
-#[cfg(target_arch = "x86_64")]
 mod bits;
 pub mod decode;
 pub mod encode;

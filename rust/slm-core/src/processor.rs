@@ -40,7 +40,7 @@ impl Processor {
         #[cfg(target_arch = "x86_64")]
         let more = [Avx512::detect().map(Self::Avx512), Avx2::detect().map(Self::Avx2)];
         #[cfg(not(target_arch = "x86_64"))]
-        let more = [];
+        let more: [Option<Self>; 0] = [];
         more.into_iter().flatten().chain([Self::Common])
     }
 }

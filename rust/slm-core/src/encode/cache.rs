@@ -49,6 +49,9 @@ impl Key {
     /// Marks the hash of a pretoken that is too long for a key; no entry has that bit.
     const LONG: u128 = 1 << 127;
 
+    /// Stands in place of the key of a pretoken that is too long for one, and whose hash nobody needs; no entry has it.
+    pub(super) const UNHASHED: Self = Self(Self::LONG | 1 << 32);
+
     /// Marks an empty entry; no pretoken has it. Zero, so that a new cache need not be written to.
     const EMPTY: Self = Self(0);
 
@@ -64,11 +67,23 @@ impl Key {
         Self(Self::LONG | u128::from(hash))
     }
 
+    /// Whether it stands in place of the key of a pretoken that is too long for one.
+    #[inline]
+    pub(super) fn is_long(self) -> bool {
+        self.0 & Self::LONG != 0
+    }
+
     /// The hash that [`Key::of_long`] was given.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // the low half is taken on purpose
     pub(super) fn long_hash(self) -> Option<u32> {
-        (self.0 & Self::LONG != 0).then_some(self.0 as u32)
+        (self.is_long() && self != Self::UNHASHED).then_some(self.0 as u32)
+    }
+
+    /// Whether it is the one in so many, a power of two, that is taken for all; its line does not depend on that.
+    #[inline]
+    pub(super) fn is_sampled(self, one_in: usize) -> bool {
+        self.hash() >> (64 - one_in.trailing_zeros()) == 0
     }
 
     /// A number whose upper half differs for different pretokens, nearly always: in a product it depends on all below.
@@ -174,7 +189,6 @@ impl<'a> Lines<'a> {
     }
 
     /// The entry of `key`, which has this spot, wherever it is in the line; without a branch.
-    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(super) fn either(self, key: Key, spot: Spot) -> Either<'a> {
         let line = &self.line(spot).0;
@@ -278,12 +292,26 @@ impl Cache {
 
     /// Keeps the ids of `key`, unless they are too many for an entry.
     pub(super) fn insert(&mut self, key: Key, ids: &[TokenId]) {
-        if ids.len() > MAX_IDS {
+        self.insert_within(SIZES.len(), key, ids);
+    }
+
+    /// As [`Cache::insert`], for one of a sample: so few do not need the largest size.
+    pub(super) fn insert_sample(&mut self, key: Key, ids: &[TokenId]) {
+        self.insert_within(SIZES.len() - 1, key, ids);
+    }
+
+    /// Keeps the ids of `key`, and does not grow beyond the first so many sizes.
+    fn insert_within(&mut self, num_sizes: usize, key: Key, ids: &[TokenId]) {
+        if ids.len() > MAX_IDS || self.line_of(key).iter().any(|entry| entry.key == key) {
             return;
         }
-        // At a quarter of its entries lines begin to lose some that are needed again.
-        if self.inserted >= self.lines.len() / 2 {
-            self.grow();
+        // What is put in where it may not grow does not count: it would grow for the next one.
+        if let Some(&num_lines) = SIZES[..num_sizes].iter().find(|&&num_lines| num_lines > self.lines.len()) {
+            // At a quarter of its entries lines begin to lose some that are needed again.
+            if self.inserted >= self.lines.len() / 2 {
+                self.grow(num_lines);
+            }
+            self.inserted += 1;
         }
         let mut entry = Entry { key, ids: [UNUSED; MAX_IDS] };
         entry.ids[..ids.len()].copy_from_slice(ids);
@@ -293,7 +321,6 @@ impl Cache {
     fn put(&mut self, entry: Entry) {
         let line = self.line_of(entry.key);
         line[usize::from(line[0].key != Key::EMPTY)] = entry;
-        self.inserted += 1;
     }
 
     #[cfg(test)]
@@ -302,12 +329,11 @@ impl Cache {
     }
 
     #[cold]
-    fn grow(&mut self) {
-        self.inserted = 0;
-        let Some(&num_lines) = SIZES.iter().find(|&&num_lines| num_lines > self.lines.len()) else { return };
+    fn grow(&mut self, num_lines: usize) {
         let smaller = std::mem::replace(self, Self::with_lines(num_lines));
         for entry in smaller.lines.iter().flat_map(|line| &line.0).filter(|entry| entry.key != Key::EMPTY) {
             self.put(*entry);
+            self.inserted += 1;
         }
     }
 }
@@ -359,6 +385,20 @@ mod tests {
         assert_eq!(cache.lines.len(), most);
         let found = (0..3 * most).filter(|&number| find(&mut cache, &pretoken(number)).is_some()).count();
         assert!((most..=2 * most).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn samples_take_the_largest_size_neither_for_themselves_nor_for_others() {
+        let mut cache = Cache::new();
+        for number in 0..SIZES[1] {
+            cache.insert_sample(key(number.to_string().as_bytes()), &[1]);
+        }
+        cache.insert(key(b"one more"), &[1]);
+        assert_eq!(cache.lines.len(), SIZES[1]);
+        for number in 0..SIZES[1] {
+            cache.insert(key(format!("other {number}").as_bytes()), &[1]);
+        }
+        assert_eq!(cache.lines.len(), SIZES[2]);
     }
 
     #[test]

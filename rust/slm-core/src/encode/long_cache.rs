@@ -125,14 +125,6 @@ impl LongCache {
         is_found
     }
 
-    /// Whether a pretoken with this hash is here.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn has(&mut self, hash: u32, pretoken: &[u8]) -> bool {
-        let is_found = self.ids_of(hash, pretoken).is_some();
-        self.add_looked_for(hash, is_found);
-        is_found
-    }
-
     /// Counts what was looked for, if it is sampled, and decides anew from time to time.
     #[inline]
     fn add_looked_for(&mut self, hash: u32, is_found: bool) {
@@ -145,12 +137,6 @@ impl LongCache {
             self.is_sampling = self.found < DECIDED_EVERY / FOUND_ONE_IN;
             (self.looked_for, self.found) = (0, 0);
         }
-    }
-
-    /// Whether a pretoken of this hash may be here.
-    #[inline]
-    pub(super) fn may_have(&self, hash: u32) -> bool {
-        self.buckets.get(self.bucket_idx(hash)).is_some_and(|bucket| bucket.iter().any(|slot| slot.tag == hash))
     }
 
     #[inline]

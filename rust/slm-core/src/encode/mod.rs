@@ -3,9 +3,9 @@
 //! Natural text repeats its pretokens, so most of them are answered by caches of bounded size ([`cache`], [`long_cache`]), which are
 //! asked for a few hundred at a time ([`queue`]). The rest are merged: short ones in registers where the processor has AVX2 and in an
 //! array elsewhere, longer ones with a heap ([`merge`]), giants in windows ([`giant`]), so that the time is linear in the text. Where much
-//! is new and its characters have three bytes, a few hundred are looked up and merged together ([`together`]). Which two ids merge, how early and
-//! into what comes from one table ([`pairs`]); rank and id are separate there, because vocabularies exist whose merges are not in id
-//! order.
+//! is new and its characters have three bytes, a few hundred are merged together ([`together`]), cut where no merge joins two characters
+//! ([`joins`]). Which two ids merge, how early and into what comes from one table ([`pairs`]); rank and id are separate there, because
+//! vocabularies exist whose merges are not in id order.
 //!
 //! What was tried for each part and left is in docs/performance.md.
 
@@ -15,6 +15,7 @@ mod chars;
 mod coverage;
 mod giant;
 pub mod giving;
+mod joins;
 mod keys;
 mod long_cache;
 mod merge;
@@ -23,8 +24,6 @@ mod pairs;
 mod queue;
 mod room;
 mod together;
-#[cfg(target_arch = "x86_64")]
-mod wide;
 
 use merge::merge_bytes;
 pub(crate) use merge::{LongMerge, merge};
@@ -189,6 +188,7 @@ impl Encoder {
     /// Appends the ids of one pretoken by merging, past the cache. A byte without a token is left out and remembered in `scratch`;
     /// so is that `stop` was raised, which is looked at in long pretokens only.
     pub fn encode_uncached(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>, stop: &Stop) {
+        scratch.waiting.add_new(pretoken);
         if let Some(id) = self.whole_pieces.as_ref().and_then(|pieces| pieces.get(pretoken)) {
             ids.push(*id);
         } else if self.is_giant(pretoken) {
@@ -204,46 +204,27 @@ impl Encoder {
         self.whole_pieces.is_none()
     }
 
-    /// Appends the ids of a pretoken of characters of three bytes, if the processor can merge it in pieces, and says whether it did.
-    #[inline]
-    fn append_if_wide(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        if pretoken[0] >= 0xE0
-            && self.pairs.len() < merge::MAX_RANKS
-            && let (Some(_), Some(table)) = (self.pairs.processor().avx2(), self.characters.table())
-        {
-            let encode = |bytes: &[u8], ids: &mut Vec<TokenId>| self.append_character(bytes, scratch, ids);
-            // SAFETY: the processor has these instructions, or there was no `Avx2`.
-            return unsafe { self.append_wide(pretoken, table, ids, encode) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (pretoken, scratch, ids);
-        false
-    }
-
     /// Appends what a character becomes by itself.
-    fn append_character(&self, char: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
-        ids.extend(char.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
-        merge_bytes(&self.pairs, &self.byte_ranks, &mut scratch.long, char, ids);
+    fn append_character(&self, char: &[u8], ids: &mut Vec<TokenId>) {
+        self.characters.append_one(char, ids, |char, ids| {
+            ids.extend(char.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
+            // Of so few bytes nothing is put there.
+            merge_bytes(&self.pairs, &self.byte_ranks, &mut LongMerge::default(), char, ids);
+        });
     }
 
     /// Appends what the characters of a pretoken become by themselves; if merging may not start from them, appends nothing and
     /// says so.
     #[inline]
-    fn append_characters(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) -> bool {
-        self.characters.append(pretoken, ids, |char, ids| self.append_character(char, scratch, ids))
+    fn append_characters(&self, pretoken: &[u8], ids: &mut Vec<TokenId>) -> bool {
+        self.characters.append(pretoken, ids, |char, ids| self.append_character(char, ids))
     }
 
     /// Appends what the merges make of a pretoken.
     fn encode_at_once(&self, pretoken: &[u8], scratch: &mut Scratch, ids: &mut Vec<TokenId>) {
         let first = ids.len();
-        if !pretoken.is_ascii() {
-            if self.append_if_wide(pretoken, scratch, ids) {
-                return;
-            }
-            if self.append_characters(pretoken, scratch, ids) {
-                return merge(&self.pairs, &mut scratch.long, ids, first);
-            }
+        if !pretoken.is_ascii() && self.append_characters(pretoken, ids) {
+            return merge(&self.pairs, &mut scratch.long, ids, first);
         }
         for &byte in pretoken {
             match self.byte_ids[usize::from(byte)] {

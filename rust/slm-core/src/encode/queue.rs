@@ -7,7 +7,7 @@
 use super::cache::{Key, MAX_IDS, Spot};
 use super::keys::{self, Pretokens, Rows};
 use super::long_cache::LongCache;
-use super::together::{Batch, Tables, Together};
+use super::together::{Batch, Together};
 use super::{Encoder, Scratch, TokenId};
 use crate::pretokenize::{Ends, Places};
 use crate::progress::Stop;
@@ -45,10 +45,16 @@ impl Default for Waiting {
     }
 }
 
-#[cfg(test)]
 impl Waiting {
+    #[cfg(test)]
     pub(super) fn together(&self) -> &Together {
         &self.together
+    }
+
+    /// Counts a pretoken that no cache has.
+    #[inline]
+    pub(super) fn add_new(&mut self, pretoken: &[u8]) {
+        self.together.add_new(pretoken);
     }
 }
 
@@ -106,11 +112,13 @@ impl<'a> Queue<'a> {
 
     #[inline(never)]
     fn flush(&mut self) {
+        let is_together = self.scratch.waiting.together.takes(self.len, self.encoder);
         let num_long = self.make_keys();
-        self.prefetch_long(num_long);
-        if self.answer_together() {
+        if is_together {
+            self.answer_together(num_long);
             self.append_all(Self::append_answers);
         } else {
+            self.look_for_long(num_long);
             self.append_all(Self::append_known);
         }
         self.scratch.waiting.ends[0] = self.scratch.waiting.ends[self.len];
@@ -131,67 +139,63 @@ impl<'a> Queue<'a> {
     #[inline]
     fn append_unknown(&mut self, number: usize) {
         let key = self.scratch.waiting.keys[number];
-        let long_hash = key.long_hash();
-        if long_hash.is_none() && self.scratch.cache.promote(key) {
+        if !key.is_long() && self.scratch.cache.promote(key) {
             return self.scratch.cache.append_front(key, self.ids);
         }
         let ends = &self.scratch.waiting.ends;
         let pretoken = &self.text[ends[number]..ends[number + 1]];
-        self.scratch.waiting.together.add_new(pretoken);
-        match long_hash {
-            Some(hash) => self.encoder.encode_long(pretoken, hash, self.scratch, self.ids, self.stop),
-            None => self.encoder.encode_unknown(pretoken, key, self.scratch, self.ids, self.stop),
+        if key.is_long() {
+            let hash = key.long_hash().unwrap_or_else(|| LongCache::hash(pretoken));
+            self.encoder.encode_long(pretoken, hash, self.scratch, self.ids, self.stop);
+        } else {
+            self.encoder.encode_unknown(pretoken, key, self.scratch, self.ids, self.stop);
         }
     }
 
-    /// Makes the keys of all that wait, and asks for where they are in the caches. Gives how many are long.
+    /// Makes the keys of all that wait, and asks for where they are in the cache. Gives how many are too long for one.
     #[inline]
     fn make_keys(&mut self) -> usize {
-        let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
+        let Scratch { cache, waiting, .. } = &mut *self.scratch;
         let Waiting { ends, keys, spots, long, .. } = &mut **waiting;
         let pretokens = Pretokens { text: self.text, ends: &ends[..=self.len], lines: cache.lines() };
-        let num_long = keys::make(self.encoder.pairs.processor(), pretokens, &mut Rows { keys, spots, long });
+        keys::make(self.encoder.pairs.processor(), pretokens, &mut Rows { keys, spots, long })
+    }
+
+    /// Asks for where the long ones are in their cache.
+    #[inline]
+    fn look_for_long(&mut self, num_long: usize) {
+        let Scratch { long_cache, waiting, .. } = &mut *self.scratch;
+        let Waiting { ends, keys, long, .. } = &mut **waiting;
         for &idx in &long[..num_long] {
             let hash = LongCache::hash(&self.text[ends[idx]..ends[idx + 1]]);
-            // Any line will do, as long as it is near.
-            (keys[idx], spots[idx]) = (Key::of_long(hash), Spot::default());
+            keys[idx] = Key::of_long(hash);
             if long_cache.takes(hash) {
                 long_cache.prefetch_bucket(hash);
             }
         }
-        num_long
+        // Their buckets are here by now.
+        for &idx in &long[..num_long] {
+            if let Some(hash) = keys[idx].long_hash().filter(|&hash| long_cache.takes(hash)) {
+                long_cache.prefetch_record(hash);
+            }
+        }
     }
 
-    /// Answers what waits together, if that is better, and says whether it did.
+    /// Answers together what can be. The long ones are not looked for: to merge one in a row takes hardly longer.
     #[inline]
-    fn answer_together(&mut self) -> bool {
-        let Scratch { cache, long_cache, waiting, .. } = &mut *self.scratch;
-        let Waiting { ends, keys, spots, together, .. } = &mut **waiting;
+    fn answer_together(&mut self, num_long: usize) {
+        let Scratch { cache, waiting, .. } = &mut *self.scratch;
+        let Waiting { ends, keys, spots, long, together, .. } = &mut **waiting;
+        for &idx in &long[..num_long] {
+            keys[idx] = Key::UNHASHED;
+        }
         let (ends, keys, spots) = (&ends[..=self.len], &keys[..self.len], &spots[..self.len]);
-        self.encoder.merges_all()
-            && together.answer(
-                Batch { text: self.text, ends, keys, spots },
-                cache,
-                long_cache,
-                Tables { characters: &self.encoder.characters, pairs: &self.encoder.pairs },
-            )
+        together.answer(Batch { text: self.text, ends, keys, spots }, cache, self.encoder);
     }
 
     #[inline]
     fn append_answers(&mut self, next: usize) -> usize {
         self.scratch.waiting.together.append(next, self.len, self.ids)
-    }
-
-    /// Asks for the records of the long ones, whose buckets are here by now.
-    #[inline]
-    fn prefetch_long(&self, num_long: usize) {
-        let Scratch { long_cache, waiting, .. } = &*self.scratch;
-        for &idx in &waiting.long[..num_long] {
-            let hash = waiting.keys[idx].long_hash().filter(|&hash| long_cache.takes(hash));
-            if let Some(hash) = hash {
-                long_cache.prefetch_record(hash);
-            }
-        }
     }
 
     /// Appends the ids of waiting pretokens from the `next` on until one is not in the front of its line, and gives that one's number.

@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 };
 
 /// Ids, or ranks, that a register has room for.
-pub(in super::super) const LANES: usize = 8;
+const LANES: usize = 8;
 
 /// Merges at least two and at most `LANES * REGISTERS` ids in place and gives how many are left, at the front. `rank` gives that of
 /// the merge of the id at a place and the next, before any merge.
@@ -37,7 +37,7 @@ pub(super) fn merge<const REGISTERS: usize>(
         pairs.prefetch(new, flat[(at + 2) % num_lanes]);
         pairs.prefetch(flat[at.saturating_sub(1)], new);
     }
-    let mut left = merge_ranked(pairs, &mut ids, &first, u32::MAX, len);
+    let mut left = merge_ranked(pairs, &mut ids, &first, len);
     let mut kept = 0;
     while left != 0 {
         merged[kept] = ids.as_flattened()[left.trailing_zeros() as usize % num_lanes];
@@ -48,15 +48,13 @@ pub(super) fn merge<const REGISTERS: usize>(
 }
 
 /// Merges the first `len` ids, of which there is at least one; `first` has the [`ranked`] merge of each with the next, and [`u32::MAX`] behind
-/// them. `joinable` has a bit for each place if a merge can come to join it to the next, which is not looked up where it is clear.
-/// Ids stay where they are; the result has a bit for each that is left.
+/// them. Ids stay where they are; the result has a bit for each that is left.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-pub(in super::super) fn merge_ranked<const REGISTERS: usize>(
+fn merge_ranked<const REGISTERS: usize>(
     pairs: &PairTable,
     ids: &mut [[TokenId; LANES]; REGISTERS],
     first: &[[u32; LANES]; REGISTERS],
-    joinable: u32,
     len: usize,
 ) -> u32 {
     let num_lanes = LANES * REGISTERS;
@@ -90,14 +88,12 @@ pub(in super::super) fn merge_ranked<const REGISTERS: usize>(
         };
         set(right.trailing_zeros(), u32::MAX);
         let mut with_next = u32::MAX;
-        // Tokens end where the next place that is left begins.
-        let next = after & after.wrapping_neg();
-        if next & joinable << 1 != 0 {
-            let next = ids[next.trailing_zeros() as usize % num_lanes];
+        if after != 0 {
+            let next = ids[after.trailing_zeros() as usize % num_lanes];
             with_next = ranked(pairs.rank_by(has_tag, new, next), at);
         }
         set(lane(at), with_next);
-        if before != 0 && joinable << 1 >> at & 1 != 0 {
+        if before != 0 {
             let before = before.ilog2();
             let with_new = pairs.rank_by(has_tag, ids[before as usize % num_lanes], new);
             set(before, ranked(with_new, before as usize));
@@ -131,13 +127,13 @@ fn lowest<const REGISTERS: usize>(ranks: &[__m256i; REGISTERS]) -> u32 {
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-pub(in super::super) fn all(number: u32) -> __m256i {
+fn all(number: u32) -> __m256i {
     _mm256_set1_epi32(number.cast_signed())
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-pub(in super::super) fn load(eight: &[u32; LANES]) -> __m256i {
+fn load(eight: &[u32; LANES]) -> __m256i {
     // SAFETY: 32 readable bytes, and the load needs no alignment.
     unsafe { _mm256_loadu_si256(eight.as_ptr().cast()) }
 }

@@ -3,7 +3,7 @@
 
 mod array;
 #[cfg(target_arch = "x86_64")]
-pub(super) mod avx2;
+mod avx2;
 mod heap;
 
 use super::TokenId;
@@ -48,7 +48,7 @@ pub(super) fn merge_bytes(
 /// Merges at most [`MAX_SHORT_IDS`] ids in place and gives how many are left, at the front. `rank` gives that of the merge of the id
 /// at a place and the next, before any merge.
 #[inline]
-fn merge_short(pairs: &PairTable, rank: impl Fn(&[TokenId], usize) -> Rank, ids: &mut [TokenId]) -> usize {
+pub(super) fn merge_short(pairs: &PairTable, rank: impl Fn(&[TokenId], usize) -> Rank, ids: &mut [TokenId]) -> usize {
     #[cfg(target_arch = "x86_64")]
     if let (2..=16, Some(_)) = (ids.len(), pairs.processor().avx2()) {
         // SAFETY: the processor has these instructions, or there was no `Avx2`.

@@ -4,12 +4,6 @@
 //! are compared at once, and eight ranks. A tag has 32 bits and a pair more; the rest of the pair is in the number of its bucket,
 //! as pairs are mixed by a function that can be undone. What a merge produces follows from its rank in nearly every vocabulary.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-
-#[cfg(target_arch = "x86_64")]
-pub(super) use avx2::NeighbourPlaces;
-
 use super::chars::Neighbours;
 use super::merge::MAX_RANKS;
 use crate::prefetch::prefetch;
@@ -17,6 +11,7 @@ use crate::processor::Processor;
 use crate::token::TokenId;
 use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The place of a merge in the order of merges, from 0 on; the lowest is applied first.
 pub(super) type Rank = u32;
@@ -49,6 +44,16 @@ const HAS_LOST: Rank = 1 << 31;
 struct Bucket {
     tags: [u32; WIDTH],
     ranks: [Rank; WIDTH],
+}
+
+/// The tag of no place at all.
+const NO_TAG: u32 = u32::MAX;
+
+/// Where the merge of a pair is, if there is one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PairPlace {
+    bucket_idx: u32,
+    tag: u32,
 }
 
 #[derive(Debug)]
@@ -127,15 +132,30 @@ impl PairTable {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the merge loop is little else, and as a call it takes a fifth longer")]
     pub(super) fn rank(&self, left: TokenId, right: TokenId) -> Rank {
-        let rank = self.rank_by(places_of, left, right);
-        if rank == INSIDE { NO_RANK } else { rank }
+        or_none(self.rank_by(places_of, left, right))
     }
 
-    /// As [`PairTable::rank`], or a number between the ranks and [`NO_RANK`] if the two have no merge but stand side by side in some token.
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    pub(super) fn rank_or_inside(&self, left: TokenId, right: TokenId) -> Rank {
-        self.rank_by(places_of, left, right)
+    /// Where to look for the merge of two ids.
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // there is no memory for as many buckets
+    pub(super) fn place(&self, left: TokenId, right: TokenId) -> PairPlace {
+        let (bucket_idx, tag) = self.mixer.place(left, right);
+        PairPlace { bucket_idx: bucket_idx as u32, tag: if self.mixer.is_beyond(left, right) { NO_TAG } else { tag } }
+    }
+
+    /// What is at a place, without a branch: a rank, or a number between the ranks and [`NO_RANK`] if the two have no merge but stand side
+    /// by side in some token, or [`NO_RANK`]; and whether the pair has to be [asked for](PairTable::rank_without_place) elsewhere.
+    #[expect(clippy::inline_always, reason = "compiled for the processor that the caller is compiled for")]
+    #[inline(always)]
+    pub(super) fn rank_or_inside(&self, place: PairPlace) -> (Rank, bool) {
+        // All numbers of buckets are smaller, which nobody else would know here.
+        let bucket = &self.buckets[place.bucket_idx as usize & (self.buckets.len() - 1)];
+        let places = places_of(&bucket.tags, place.tag);
+        let rank = bucket.ranks[places.trailing_zeros() as usize % WIDTH] & !HAS_LOST;
+        let is_there = places != 0;
+        let lost = bucket.ranks[WIDTH - 1] & if is_there { 0 } else { HAS_LOST };
+        (if is_there { rank } else { NO_RANK }, lost != 0)
     }
 
     /// The rank of the merge of two ids, or [`INSIDE`], or [`NO_RANK`], by a function that has a bit for each tag that is a given one.
@@ -166,6 +186,22 @@ impl PairTable {
         }
     }
 
+    /// What the merges produce, in the order of their ranks, if each produces the id behind that of the one before.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // so many merges there are ids for
+    pub(super) fn produced_in_order(&self) -> Option<Range<TokenId>> {
+        match self.produced {
+            Produced::From(first) => Some(first..first + self.num_merges as TokenId),
+            Produced::Listed(_) => None,
+        }
+    }
+
+    /// What the merge of this rank produces, if it is one.
+    #[inline]
+    pub(super) fn produced_if_any(&self, rank: Rank) -> Option<TokenId> {
+        ((rank as usize) < self.num_merges).then(|| self.produced(rank))
+    }
+
     /// Asks for what [`PairTable::rank`] will look at.
     #[inline]
     pub(super) fn prefetch(&self, left: TokenId, right: TokenId) {
@@ -174,9 +210,15 @@ impl PairTable {
 
     #[cold]
     #[inline(never)]
-    fn rank_without_place(&self, left: TokenId, right: TokenId) -> Rank {
+    pub(super) fn rank_without_place(&self, left: TokenId, right: TokenId) -> Rank {
         self.without_place.get(&(left, right)).copied().unwrap_or(NO_RANK)
     }
+}
+
+/// The rank that [`PairTable::rank`] gives where [`PairTable::rank_or_inside`] gives this one.
+#[inline]
+pub(super) fn or_none(rank: Rank) -> Rank {
+    if rank == INSIDE { NO_RANK } else { rank }
 }
 
 /// What a merge produces, by its rank.

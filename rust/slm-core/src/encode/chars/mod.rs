@@ -6,55 +6,77 @@
 //! any text meets what breaks it. So the merges that do are known by what meets in them, and text with two neighbours that
 //! could is merged from its bytes.
 
+mod borders;
+mod known;
+
+pub(super) use known::{AS_LEFT_BITS, AS_RIGHT_BITS, SEVERAL, id_of};
+
 use super::TokenId;
 use super::giant::Lengths;
+use super::joins::Joins;
+use borders::{Borders, Bytes, Shape, spelling};
+use known::{Character, Several};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Code points that the table has room for: those of at most three bytes.
-pub(super) const NUM_CODES: usize = 1 << 16;
-
-/// Merges across the border of characters, several of them to a bit.
-type Crossings = u16;
-
-/// What is known of a character.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Character {
-    /// Its token, if it is one.
-    id: Option<TokenId>,
-    /// The crossings it could be left of.
-    as_left: Crossings,
-    as_right: Crossings,
-}
-
-impl Character {
-    /// Stands for the id of a character that is several tokens.
-    const SEVERAL: u32 = u32::MAX;
-
-    /// In one number, which is not zero: the crossings it could be right of, left of, and one more than its id.
-    fn to_bits(self) -> u64 {
-        let id_plus_one = self.id.map_or(Self::SEVERAL, |id| id + 1);
-        u64::from(self.as_right) << 48 | u64::from(self.as_left) << 32 | u64::from(id_plus_one)
-    }
-
-    #[inline]
-    #[allow(clippy::cast_possible_truncation)] // the parts of the number
-    fn from_bits(bits: u64) -> Option<Self> {
-        let id_plus_one = bits as u32;
-        let id = (id_plus_one != Self::SEVERAL).then(|| id_plus_one.wrapping_sub(1));
-        (bits != 0).then_some(Self { id, as_left: (bits >> 32) as Crossings, as_right: (bits >> 48) as Crossings })
-    }
-}
+const NUM_CODES: usize = 1 << 16;
 
 /// The characters of a vocabulary.
 #[derive(Debug)]
 pub(super) struct Characters(Option<Table>);
 
+/// What is known of all characters that the vocabulary has something to say of.
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     /// By code point; zero before the character was met. Whoever meets it first looks it up, and all would find the same.
     characters: Box<[AtomicU64; NUM_CODES]>,
+    /// By code point, what a character becomes by itself, if that was asked for and is at most three tokens; as [`Several`] has them.
+    several: Box<[AtomicU64; NUM_CODES]>,
     borders: Borders,
+    joins: Joins,
+}
+
+impl Table {
+    fn new(borders: Borders, neighbours: &Neighbours) -> Self {
+        Self { characters: zeros(), several: zeros(), borders, joins: Joins::new(neighbours) }
+    }
+
+    /// What is known of a character, as [`Character::to_bits`] has it: zero before it was met.
+    #[inline]
+    pub(super) fn known(&self, code: usize) -> u64 {
+        self.characters[code % NUM_CODES].load(Ordering::Relaxed)
+    }
+
+    /// Finds out what there is to know of a character that was not met before, and gives it as [`Table::known`] does then; zero, if `char` is
+    /// none of at most three bytes. `encode` appends the tokens that it becomes by itself.
+    #[cold]
+    pub(super) fn meet(&self, char: &[u8], encode: impl FnMut(&[u8], &mut Vec<TokenId>)) -> u64 {
+        let Some((code, [])) = split_char(char) else { return 0 };
+        let bits = self.borders.look_up(char, encode).to_bits();
+        self.characters[code].store(bits, Ordering::Relaxed);
+        bits
+    }
+
+    /// Which characters merges may come to join.
+    #[inline]
+    pub(super) fn joins(&self) -> &Joins {
+        &self.joins
+    }
+
+    /// Whether a part of one of these characters could merge with the other.
+    #[inline]
+    pub(super) fn can_merge(&self, left: &[u8], right: &[u8]) -> bool {
+        self.borders.can_merge(left, right)
+    }
+}
+
+/// Zeros, behind which there are no pages before they are written to.
+fn zeros() -> Box<[AtomicU64; NUM_CODES]> {
+    const { assert!(align_of::<AtomicU64>() == align_of::<u64>()) };
+    let zeros: Box<[u64; NUM_CODES]> = vec![0; NUM_CODES].into_boxed_slice().try_into().expect("there are as many");
+    // SAFETY: the one who calls owns the box, and atomic numbers have the size, the alignment and the bits of others.
+    unsafe { Box::from_raw(Box::into_raw(zeros).cast()) }
 }
 
 /// Tokens of characters of three bytes that stand side by side in some token.
@@ -106,18 +128,33 @@ impl Characters {
                 _ => {}
             }
         }
-        let table = || {
-            let characters: Box<[AtomicU64]> = (0..NUM_CODES).map(|_| AtomicU64::new(0)).collect();
-            Table { characters: characters.try_into().expect("there are as many"), borders }
-        };
-        Some((Self(has_characters.then(table)), neighbours))
+        let table = has_characters.then(|| Table::new(borders, &neighbours));
+        Some((Self(table), neighbours))
     }
 
-    /// What is known of the characters, by code point, as [`Character::to_bits`] has it.
-    #[cfg(target_arch = "x86_64")]
+    /// What is known of the characters, if anything is.
     #[inline]
-    pub(super) fn table(&self) -> Option<&[AtomicU64; NUM_CODES]> {
-        self.0.as_ref().map(|table| &*table.characters)
+    pub(super) fn table(&self) -> Option<&Table> {
+        self.0.as_ref()
+    }
+
+    /// Appends the tokens of one character, which `encode` appends if they are not known.
+    #[inline]
+    pub(super) fn append_one(
+        &self,
+        char: &[u8],
+        ids: &mut Vec<TokenId>,
+        encode: impl FnOnce(&[u8], &mut Vec<TokenId>),
+    ) {
+        let several = self.0.as_ref().zip(split_char(char)).map(|(table, (code, _))| &table.several[code]);
+        if let Some(known @ 1..) = several.map(|several| several.load(Ordering::Relaxed)) {
+            return Several::unpack(known, ids);
+        }
+        let first = ids.len();
+        encode(char, ids);
+        if let Some(several) = several {
+            several.store(Several::pack(&ids[first..]), Ordering::Relaxed);
+        }
     }
 
     /// Appends the tokens of the characters of `text` to `ids` and tells whether merging may start from them. If not, `ids` is as
@@ -129,19 +166,18 @@ impl Characters {
         ids: &mut Vec<TokenId>,
         mut encode: impl FnMut(&[u8], &mut Vec<TokenId>),
     ) -> bool {
-        let Some(Table { characters, borders }) = &self.0 else { return false };
+        let Some(table) = &self.0 else { return false };
         let first = ids.len();
         ids.reserve(text.len());
         let (mut rest, mut before, mut as_left) = (text, &text[..0], 0);
         while let Some((code, behind)) = split_char(rest) {
             let char = &rest[..rest.len() - behind.len()];
-            let known = Character::from_bits(characters[code].load(Ordering::Relaxed));
-            let character = known.unwrap_or_else(|| {
-                let looked_up = borders.look_up(char, &mut encode);
-                characters[code].store(looked_up.to_bits(), Ordering::Relaxed);
-                looked_up
-            });
-            if as_left & character.as_right != 0 && borders.can_merge(before, char) {
+            let known = match table.known(code) {
+                0 => table.meet(char, &mut encode),
+                known => known,
+            };
+            let character = Character::from_bits(known);
+            if as_left & character.as_right != 0 && table.can_merge(before, char) {
                 break;
             }
             match character.id {
@@ -155,125 +191,6 @@ impl Characters {
         }
         rest.is_empty()
     }
-}
-
-/// At most four bytes, and zeros behind them.
-type Bytes = [u8; 4];
-
-fn spelling(bytes: &Bytes) -> &[u8] {
-    let len = bytes[1..].iter().position(|&byte| byte == 0).map_or(bytes.len(), |zeros| 1 + zeros);
-    &bytes[..len]
-}
-
-/// What a token is to the characters that it is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    /// One or several whole characters.
-    Whole { first: Bytes, last: Bytes },
-    /// The first bytes of a character, and how many it lacks.
-    Prefix { bytes: Bytes, lacks: usize },
-    /// Bytes of a character without the first.
-    Suffix(Bytes),
-    /// Anything else.
-    Other,
-}
-
-impl Shape {
-    fn of_byte(byte: u8) -> Self {
-        let bytes = [byte, 0, 0, 0];
-        match byte {
-            ..0x80 => Self::Whole { first: bytes, last: bytes },
-            0x80..0xC0 => Self::Suffix(bytes),
-            0xC0..0xE0 => Self::Prefix { bytes, lacks: 1 },
-            0xE0..0xF0 => Self::Prefix { bytes, lacks: 2 },
-            0xF0.. => Self::Prefix { bytes, lacks: 3 },
-        }
-    }
-
-    /// The shape of this token and the `next`.
-    fn then(self, next: Self) -> Self {
-        match (self, next) {
-            (Self::Whole { first, .. }, Self::Whole { last, .. }) => Self::Whole { first, last },
-            (Self::Suffix(bytes), Self::Suffix(more)) => joined(bytes, more).map_or(Self::Other, Self::Suffix),
-            (Self::Prefix { bytes, lacks }, Self::Suffix(more)) => {
-                match (joined(bytes, more), lacks.checked_sub(spelling(&more).len())) {
-                    (Some(char), Some(0)) if std::str::from_utf8(spelling(&char)).is_ok() => {
-                        Self::Whole { first: char, last: char }
-                    }
-                    (Some(bytes), Some(lacks @ 1..)) => Self::Prefix { bytes, lacks },
-                    _ => Self::Other,
-                }
-            }
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Both one after the other, if that is at most four bytes.
-fn joined(bytes: Bytes, more: Bytes) -> Option<Bytes> {
-    let (bytes, more) = (spelling(&bytes), spelling(&more));
-    let mut joined = Bytes::default();
-    joined.get_mut(..bytes.len() + more.len())?.copy_from_slice(&[bytes, more].concat());
-    Some(joined)
-}
-
-/// What meets at the borders of characters in the merges that cross one: the end of a character on the left, the beginning of
-/// one on the right, and at least one of the two is not the whole character.
-#[derive(Debug, Default)]
-struct Borders {
-    meeting: FxHashSet<(Bytes, Bytes)>,
-    left: FxHashMap<Bytes, Crossings>,
-    right: FxHashMap<Bytes, Crossings>,
-}
-
-impl Borders {
-    fn add(&mut self, left: Shape, right: Shape) {
-        let (end, beginning) = match (left, right) {
-            (Shape::Whole { last, .. }, Shape::Prefix { bytes, .. }) => (last, bytes),
-            (Shape::Suffix(bytes), Shape::Whole { first, .. }) => (bytes, first),
-            (Shape::Suffix(end), Shape::Prefix { bytes, .. }) => (end, bytes),
-            // Two whole characters, two parts of one, what valid text has not, or what only comes of another crossing.
-            _ => return,
-        };
-        if self.meeting.insert((end, beginning)) {
-            let crossing = 1 << (self.meeting.len() % Crossings::BITS as usize);
-            *self.left.entry(end).or_default() |= crossing;
-            *self.right.entry(beginning).or_default() |= crossing;
-        }
-    }
-
-    #[cold]
-    fn look_up(&self, char: &[u8], encode: &mut impl FnMut(&[u8], &mut Vec<TokenId>)) -> Character {
-        let mut ids = Vec::new();
-        encode(char, &mut ids);
-        let id = if let [id] = ids[..] { Some(id) } else { None };
-        let any = |all, some: &Crossings| all | some;
-        Character {
-            id,
-            as_left: ends(char).filter_map(|end| self.left.get(&end)).fold(0, any),
-            as_right: beginnings(char).filter_map(|beginning| self.right.get(&beginning)).fold(0, any),
-        }
-    }
-
-    /// Whether a part of one of these characters could merge with the other.
-    #[cold]
-    fn can_merge(&self, left: &[u8], right: &[u8]) -> bool {
-        ends(left).any(|end| beginnings(right).any(|beginning| self.meeting.contains(&(end, beginning))))
-    }
-}
-
-fn ends(char: &[u8]) -> impl Iterator<Item = Bytes> {
-    (0..char.len()).map(|start| padded(&char[start..]))
-}
-
-fn beginnings(char: &[u8]) -> impl Iterator<Item = Bytes> {
-    (1..=char.len()).map(|end| padded(&char[..end]))
-}
-
-fn padded(bytes: &[u8]) -> Bytes {
-    let mut padded = Bytes::default();
-    padded[..bytes.len()].copy_from_slice(bytes);
-    padded
 }
 
 /// The code point of the first character and what is behind it; `None` at the end, and before what is not a character or takes
@@ -314,7 +231,7 @@ mod tests {
     }
 
     fn append(encoder: &Encoder, text: &[u8], ids: &mut Vec<TokenId>) -> bool {
-        encoder.append_characters(text, &mut Scratch::default(), ids)
+        encoder.append_characters(text, ids)
     }
 
     fn starts_from_characters(encoder: &Encoder, text: &str) -> bool {
