@@ -1,4 +1,4 @@
-//! Regexes without a name against `fancy-regex`, which backtracks.
+//! Regexes without a name against `fancy-regex`, which backtracks, and `regex-automata`, which does not.
 
 mod cases;
 
@@ -6,6 +6,7 @@ use cases::num_cases;
 use fancy_regex::Regex;
 use proptest::prelude::*;
 use slm_core::pretokenize::Pretokenizer;
+use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -53,17 +54,33 @@ static ORACLES: LazyLock<Vec<(Pretokenizer, Regex)>> = LazyLock::new(|| {
 
 /// The matches and what is between them.
 fn split_by<'a>(regex: &Regex, text: &'a str) -> Vec<&'a str> {
+    split_at(text, regex.find_iter(text).map(|found| found.expect("the engine does not give up").range()))
+}
+
+fn split_at(text: &str, matches: impl Iterator<Item = Range<usize>>) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut end = 0;
-    for found in regex.find_iter(text) {
-        let found = found.expect("the engine does not give up");
-        pieces.push(&text[end..found.start()]);
-        pieces.push(found.as_str());
-        end = found.end();
+    for found in matches {
+        pieces.push(&text[end..found.start]);
+        pieces.push(&text[found.clone()]);
+        end = found.end;
     }
     pieces.push(&text[end..]);
     pieces.retain(|piece| !piece.is_empty());
     pieces
+}
+
+/// A random regex without what `regex-automata` cannot read, if there is a way to say the same. `fancy-regex` 0.20 is no oracle for these: where
+/// one repetition follows another it backs up too far, or not far enough. On `aaaaaaa` the regex `.{3}a*?.{1,3}` is six characters long to
+/// Oniguruma and to Python, and seven to it.
+fn plain(regex: &str) -> Option<String> {
+    let nothing = r"[^\s\S]";
+    let plain = regex
+        .replace("(?!a)a", nothing)
+        .replace(r"(?!\S)b", nothing)
+        .replace("[ab]*+b", nothing)
+        .replace("(?=b).", "b");
+    (!["(?!", "++", "?+"].iter().any(|sign| plain.contains(sign))).then_some(plain)
 }
 
 fn assert_same_pretokens(text: &str) {
@@ -224,10 +241,11 @@ proptest! {
     #[test]
     fn random_regexes_split_random_text_as_theirs(regex in regexes(), texts in prop::collection::vec("[ab \n.]{0,40}", 10)) {
         // What is repeated though it can be empty, or matches empty text, is refused.
-        if let Ok(ours) = Pretokenizer::of_regex(&regex) {
-            let theirs = Regex::new(&regex).unwrap();
+        if let (Ok(ours), Some(plain)) = (Pretokenizer::of_regex(&regex), plain(&regex)) {
+            let theirs = regex_automata::meta::Regex::new(&plain).unwrap();
             for text in &texts {
-                prop_assert_eq!(ours.split(text), split_by(&theirs, text), "{} on {:?}", regex, text);
+                let expected = split_at(text, theirs.find_iter(text).map(|found| found.range()));
+                prop_assert_eq!(ours.split(text), expected, "{} on {:?}", regex, text);
                 assert_cuts_change_nothing(&ours, text, 0..=text.len());
             }
         }
