@@ -51,6 +51,10 @@ fn encode(encoder: &Encoder, scratch: &mut Scratch, text: &str) -> Vec<TokenId> 
 
 fn check(words: &[Vec<usize>], merges: &[(TokenId, TokenId)]) -> Result<(), TestCaseError> {
     let words: Vec<String> = words.iter().map(|word| word.iter().map(|&idx| CHARS[idx]).collect()).collect();
+    check_words(&words, merges)
+}
+
+fn check_words(words: &[String], merges: &[(TokenId, TokenId)]) -> Result<(), TestCaseError> {
     let text = words.join(",");
     let naive = |pretoken: &str| encode_naively(merges, pretoken.as_bytes());
     let expected = words.iter().map(|word| naive(word)).collect::<Vec<_>>().join(&naive(",")[..]);
@@ -102,6 +106,16 @@ fn what_merged_across_characters_joins_their_neighbours_too() {
         [&others[..number % 4], &crossing, &others, &crossing[..number % 4]].concat()
     });
     check(&words.collect::<Vec<_>>(), &merges).unwrap();
+}
+
+#[test]
+fn letters_whose_bits_are_those_of_a_wide_character_are_not_taken_for_it() {
+    // Without the bits that tell how long a character is, `txm` is spelled as `中`.
+    let word = |number: usize| {
+        let digits: String = [number, number / 6, number / 36].iter().map(|number| CHARS[number % 6]).collect();
+        if number.is_multiple_of(3) { digits + "中txm" } else { digits + "中" }
+    };
+    check_words(&(0..600).map(word).collect::<Vec<_>>(), &merges(&[], &[(0, 0), (0, 1), (2, 0)])).unwrap();
 }
 
 #[test]
